@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// The published command. It parses on old versions of Node.js too, so that it can say what is missing.
+const neededMajor = 24;
+const runningVersion = process.versions.node;
+
+if (Number(runningVersion.split(".")[0]) < neededMajor) {
+  console.error(
+    `offpeak needs Node.js ${neededMajor} or newer, and this is Node.js ${runningVersion}. ` +
+      "Install a current version from https://nodejs.org and run the command again.",
+  );
+  process.exitCode = 1;
+} else {
+  void import("../dist/cli/offpeak.js");
+}

@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+// The `offpeak` command.
+import { buildProgram } from "./program.ts";
+
+await buildProgram((code) => process.exit(code)).parseAsync();

@@ -1,0 +1,28 @@
+// The command line: its subcommands, and how it refuses what it does not know: exit code 2, with the
+// nearest thing it does know.
+import { readFileSync } from "node:fs";
+import { Command, type CommanderError } from "commander";
+import { serveCommand } from "./serve.ts";
+import { simulateCommand } from "./simulate.ts";
+
+const USAGE_ERROR = 2;
+
+/** @param exit called with the exit code when parsing ends the program: after help, version, or an error */
+export function buildProgram(exit: (code: number) => never): Command {
+  const program = new Command("offpeak")
+    .description("The OpenAI Batch API for models you run yourself.")
+    .version(packageVersion(), "-V, --version")
+    .addCommand(serveCommand())
+    .addCommand(simulateCommand());
+  // commander exits with 1 for wrong usage, which is ours for a failure at work.
+  const onExit = ({ exitCode }: CommanderError) => exit(exitCode === 0 ? 0 : USAGE_ERROR);
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride(onExit).showHelpAfterError("Run it with --help to see what it takes.");
+  }
+  return program;
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,170 @@
+// The configuration of a server: flags, environment and file, in that order of strength, as one
+// typed and frozen value; or one error that says where something is wrong and what belongs there.
+import type { Limits } from "../core/limits.ts";
+import { isLoopback } from "../core/loopback.ts";
+import { ConfigError, refuse } from "./config-error.ts";
+import { type SettingSources, flagName, readSetting, variableName } from "./setting.ts";
+import { limitSettings, settings } from "./settings.ts";
+import { type UpstreamConfig, upstreamsFromUrls, upstreamsFromYaml } from "./upstream-config.ts";
+import { type Mapping, asMapping, parseYaml, refuseUnknownKeys } from "./yaml-file.ts";
+
+type SettingValue<S> = S extends { fallback: infer T } ? T : never;
+
+export type Config = Readonly<{
+  [Name in keyof typeof settings]: SettingValue<(typeof settings)[Name]>;
+}> & {
+  readonly limits: Readonly<Limits>;
+  readonly upstreams: readonly Readonly<UpstreamConfig>[];
+  /** Model as files name it → model as the upstream knows it. */
+  readonly modelAliases: Readonly<Record<string, string>>;
+};
+
+export interface ConfigSources extends Pick<SettingSources, "flags" | "env"> {
+  /** The text of a file; undefined when there is none. */
+  readFile(path: string): string | undefined;
+}
+
+const DEFAULT_FILE = "offpeak.yaml";
+const allSettings = [...Object.values(settings), ...Object.values(limitSettings)];
+/** Variables beside those of `allSettings`. */
+const otherVariables = [
+  "OFFPEAK_CONFIG",
+  "OFFPEAK_UPSTREAM",
+  "OFFPEAK_UPSTREAM_API_KEY",
+  "OFFPEAK_MODEL_ALIAS",
+];
+/** What Kubernetes sets in every container when a service's name begins with "offpeak". */
+const KUBERNETES_LINK = /^OFFPEAK_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/;
+
+/** Reads the configuration. Throws ConfigError. */
+export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
+  refuseUnknownVariables(env);
+  const file = readConfigFile(flags["--config"] ?? env["OFFPEAK_CONFIG"], readFile);
+  const yamlPlace = (path: readonly string[]) => `${file.name}: ${path.join(".")}`;
+  const sources: SettingSources = {
+    flags,
+    env,
+    yamlPlace,
+    yamlValue: ([first, second]) =>
+      second === undefined ? file.root[first as string] : file.limits[second],
+  };
+  const config: Config = {
+    ...readAll(settings, sources),
+    limits: readAll(limitSettings, sources),
+    upstreams: readUpstreams(sources),
+    modelAliases: readAliases(sources),
+  };
+  checkListening(config);
+  return deepFreeze(config);
+}
+
+function readAll<Table extends Record<string, (typeof allSettings)[number]>>(
+  table: Table,
+  sources: SettingSources,
+): { [Name in keyof Table]: SettingValue<Table[Name]> } {
+  const values = Object.entries(table).map(([name, entry]) => [
+    name,
+    // The kinds of the table differ, so that only its rows know the type of their value.
+    readSetting(entry as Parameters<typeof readSetting<unknown>>[0], sources),
+  ]);
+  return Object.fromEntries(values) as { [Name in keyof Table]: SettingValue<Table[Name]> };
+}
+
+function refuseUnknownVariables(env: ConfigSources["env"]): void {
+  const known = [...allSettings.map(({ path }) => variableName(path)), ...otherVariables];
+  const unknown = Object.keys(env).find(
+    (name) => name.startsWith("OFFPEAK_") && !known.includes(name) && !KUBERNETES_LINK.test(name),
+  );
+  if (unknown === undefined) return;
+  throw new ConfigError(`${unknown}: unknown variable. Known: ${known.toSorted().join(", ")}.`);
+}
+
+function readConfigFile(
+  named: string | true | string[] | undefined,
+  readFile: ConfigSources["readFile"],
+): { name: string; root: Mapping; limits: Mapping } {
+  const name = named ? String(named) : DEFAULT_FILE;
+  const text = readFile(name);
+  if (text === undefined && named) {
+    throw new ConfigError(`${name}: no such file. Check --config or OFFPEAK_CONFIG.`);
+  }
+  const root = text === undefined ? {} : parseYaml(name, text);
+  const roots = Object.values(settings).map(({ path }) => path[0] as string);
+  refuseUnknownKeys(name, root, [...roots, "limits", "upstreams", "model_aliases"]);
+  const limits = root["limits"] === undefined ? {} : asMapping(`${name}: limits`, root["limits"]);
+  const limitNames = Object.values(limitSettings).map(({ path }) => path[1] as string);
+  refuseUnknownKeys(`${name}: limits`, limits, limitNames);
+  return { name, root, limits };
+}
+
+function readUpstreams({ flags, env, yamlPlace, yamlValue }: SettingSources): UpstreamConfig[] {
+  const given = listOf("upstream", flags, env);
+  const upstreams = given
+    ? upstreamsFromUrls(given.place, given.items, env)
+    : upstreamsFromYaml(yamlPlace(["upstreams"]), yamlValue(["upstreams"]) ?? [], env);
+  if (upstreams.length === 0) {
+    throw new ConfigError(
+      "No upstream: say where your models run, as --upstream http://localhost:8000/v1, as " +
+        "OFFPEAK_UPSTREAM, or under upstreams in offpeak.yaml.",
+    );
+  }
+  const names = upstreams.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  if (twice !== undefined) {
+    throw new ConfigError(
+      `${given?.place ?? yamlPlace(["upstreams"])}: two upstreams are named ${JSON.stringify(twice)}. ` +
+        "Give each its own name in offpeak.yaml, or list replicas of one pool under one base_url.",
+    );
+  }
+  return upstreams;
+}
+
+function readAliases({ flags, env, yamlPlace, yamlValue }: SettingSources): Record<string, string> {
+  const given = listOf("model_alias", flags, env);
+  if (given) {
+    const pairs = given.items.map((item) => {
+      const [, alias, model] = /^([^=]+)=(.+)$/.exec(item) ?? [];
+      return alias !== undefined && model !== undefined
+        ? [alias, model]
+        : refuse(given.place, "ALIAS=MODEL, such as gpt-4o-mini=llama-3.1-8b", item);
+    });
+    return Object.fromEntries(pairs) as Record<string, string>;
+  }
+  const place = yamlPlace(["model_aliases"]);
+  const mapping = asMapping(place, yamlValue(["model_aliases"]) ?? {});
+  for (const [alias, model] of Object.entries(mapping)) {
+    if (typeof model !== "string" || model === "") {
+      refuse(`${place}.${alias}`, "the name of a model", model);
+    }
+  }
+  return { ...mapping } as Record<string, string>;
+}
+
+/** A list from a repeatable flag, or from a variable with commas between the items. */
+function listOf(
+  name: string,
+  flags: SettingSources["flags"],
+  env: SettingSources["env"],
+): { place: string; items: string[] } | undefined {
+  const flag = flags[flagName([name])];
+  if (flag !== undefined) return { place: flagName([name]), items: [flag].flat().map(String) };
+  const variable = env[variableName([name])];
+  if (!variable) return undefined;
+  return { place: variableName([name]), items: variable.split(",").map((item) => item.trim()) };
+}
+
+function checkListening({ host, insecureNoAuth }: Config): void {
+  if (isLoopback(host) || insecureNoAuth) return;
+  throw new ConfigError(
+    `host ${JSON.stringify(host)} can be reached from other machines, and Offpeak has no API keys to ` +
+      "keep strangers out. Leave --host at 127.0.0.1, or add --insecure-no-auth if everyone who " +
+      "can reach this address may use it.",
+  );
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) {
+    if (typeof member === "object" && member !== null) deepFreeze(member as object);
+  }
+  return Object.freeze(value);
+}

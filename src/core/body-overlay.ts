@@ -1,0 +1,43 @@
+// Edits top-level members of a request body by byte; everything else stays as the client wrote it.
+
+import { readMembers } from "./json-members.ts";
+
+const encoder = new TextEncoder();
+
+/**
+ * The body with the values of `changes` in place of its own; a member that it lacks is added at
+ * the front. `body` must be a valid JSON object without repeated top-level names.
+ */
+export function overlayBody(
+  body: Uint8Array,
+  changes: Readonly<Record<string, unknown>>,
+): Uint8Array {
+  const members = readMembers(body, 0, body.length);
+  const edits: { start: number; end: number; bytes: Uint8Array }[] = [];
+  const front = body.indexOf(0x7b) + 1;
+  for (const [name, value] of Object.entries(changes)) {
+    const member = members.find((candidate) => candidate.name === name);
+    const json = JSON.stringify(value);
+    if (member) {
+      edits.push({ start: member.start, end: member.end, bytes: encoder.encode(json) });
+    } else {
+      const comma = members.length > 0 || edits.some((edit) => edit.start === front) ? "," : "";
+      const text = `${JSON.stringify(name)}:${json}${comma}`;
+      edits.unshift({ start: front, end: front, bytes: encoder.encode(text) });
+    }
+  }
+  edits.sort((a, b) => a.start - b.start);
+  const growth = edits.reduce((sum, edit) => sum + edit.bytes.length - (edit.end - edit.start), 0);
+  const result = new Uint8Array(body.length + growth);
+  let from = 0;
+  let to = 0;
+  for (const edit of edits) {
+    const kept = body.subarray(from, edit.start);
+    result.set(kept, to);
+    result.set(edit.bytes, to + kept.length);
+    to += kept.length + edit.bytes.length;
+    from = edit.end;
+  }
+  result.set(body.subarray(from), to);
+  return result;
+}

@@ -1,0 +1,37 @@
+// Why the sending of a shard's lines stops before all are done. The first reason wins. The
+// functions here are the one place that says what each reason means.
+
+import type { Ending } from "./batch.ts";
+
+/** `storage-failed`: the journal could not be written, so nothing more can be recorded under this claim. */
+export type StopReason = "cancelled" | "expired" | "shutdown" | "lease-lost" | "storage-failed";
+
+/** A process that is told to stop must be gone within ten seconds. */
+const MAX_SHUTDOWN_GRACE_MS = 6_000;
+
+/** How long lines in flight may still finish, in milliseconds. */
+export function graceMs(reason: StopReason, configured: { cancelGraceMs: number }): number {
+  if (reason === "cancelled") return configured.cancelGraceMs;
+  return reason === "shutdown" ? Math.min(configured.cancelGraceMs, MAX_SHUTDOWN_GRACE_MS) : 0;
+}
+
+/** Whether answers may still be recorded: not when the claim or its journal is gone. */
+export function mayRecord(reason: StopReason | null): boolean {
+  return reason !== "lease-lost" && reason !== "storage-failed";
+}
+
+/** What the error file says of a line that has no result when its batch ends. */
+export function unfinishedLineError(ending: Exclude<Ending, "completed">): {
+  code: string;
+  message: string;
+} {
+  return ending === "expired"
+    ? {
+        code: "batch_expired",
+        message: "This request could not be executed before the completion window expired.",
+      }
+    : {
+        code: "batch_cancelled",
+        message: "This request was not executed because the batch was cancelled.",
+      };
+}

@@ -1,0 +1,282 @@
+// The Store: everything that must be known about files, batches and shards, and who owns which
+// piece of work. The bytes themselves are in the BlobStore. Every driver keeps each sentence here;
+// test/suites/store holds them to it.
+//
+// Promises of all methods: a returned record is a copy; a change is durable when its promise
+// resolves; every change of state is a compare-and-set, so two racing callers never both succeed.
+// Leases are judged by the Store's own clock; all other times are the caller's (epoch ms).
+
+import type {
+  Batch,
+  BatchStatus,
+  Ending,
+  NewBatch,
+  RequestCounts,
+  ValidationError,
+} from "./batch.ts";
+import type { FilePurpose, StoredFile } from "./file.ts";
+import type { Usage } from "./usage.ts";
+
+/** The thing named does not exist, is hidden, or belongs to another project. */
+export class NotFoundError extends Error {
+  override readonly name = "NotFoundError";
+}
+
+/** The thing exists already, or is not in the state the change starts from. Nothing was changed. */
+export class ConflictError extends Error {
+  override readonly name = "ConflictError";
+}
+
+/** The caller's epoch is no longer the current one: another owner has taken over. Nothing was changed. */
+export class LeaseLostError extends Error {
+  override readonly name = "LeaseLostError";
+}
+
+export interface Page<T> {
+  data: T[];
+  hasMore: boolean;
+}
+
+export interface Store {
+  readonly files: FileStore;
+  readonly batches: BatchStore;
+  readonly shards: ShardStore;
+  readonly models: ModelStore;
+  /** Embedded only: ends all leases at once. The caller holds the data directory's lock, so their owners are dead. */
+  voidLeases(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface FileStore {
+  /** Throws ConflictError when the id exists. */
+  insert(file: StoredFile): Promise<void>;
+  /** Undefined when missing, of another project, deleted, or expired at `now`. */
+  get(projectId: string, id: string, now: number): Promise<StoredFile | undefined>;
+  /** Also finds what is deleted or expired, as long as its bytes are kept: for batches that already started. */
+  getRetained(id: string): Promise<StoredFile | undefined>;
+  /**
+   * Visible files by creation, newest first unless `order` is "asc". `after` is exclusive and may
+   * name a deleted or expired file of the project; throws NotFoundError when it never existed.
+   */
+  list(
+    projectId: string,
+    query: {
+      purpose?: FilePurpose;
+      after?: string;
+      limit: number;
+      order: "asc" | "desc";
+      now: number;
+    },
+  ): Promise<Page<StoredFile>>;
+  /** Hides the file at once; false when there was no visible file. The record stays as a tombstone. */
+  delete(projectId: string, id: string, now: number): Promise<boolean>;
+  /**
+   * Up to `limit` files whose bytes nobody needs: deleted, or expired at `now`; not yet reclaimed;
+   * not the input of a batch that has not ended.
+   */
+  listReclaimable(now: number, limit: number): Promise<StoredFile[]>;
+  /** Notes that the bytes are gone. Repeating it is harmless. */
+  markReclaimed(id: string): Promise<void>;
+  /** Of these ids, the ones for which a record exists, in any state. For finding orphaned blobs. */
+  existing(ids: string[]): Promise<Set<string>>;
+}
+
+/** Ownership of a batch's planning or assembling. */
+export interface BatchClaim {
+  batch: Batch;
+  epoch: number;
+}
+
+export interface NewShard {
+  /** The model as the upstream knows it; empty when the lines name none. */
+  model: string;
+  /** The model as the file names it; differs from `model` when an alias applies. */
+  requestedModel: string;
+  /** Range of plan entries. */
+  firstEntry: number;
+  entryCount: number;
+}
+
+/** A batch that has shards to claim, for the order in which a node takes them. */
+export interface RunnableBatch {
+  batchId: string;
+  projectId: string;
+  endpoint: string;
+  createdAt: number;
+  expiresAt: number;
+  /** Distinct models of its shards that are neither done nor leased. */
+  models: string[];
+}
+
+export interface BatchStore {
+  /** Status `validating`. Throws ConflictError when the id exists. */
+  insert(batch: NewBatch): Promise<Batch>;
+  get(projectId: string, id: string): Promise<Batch | undefined>;
+  /** Newest first; `after` is exclusive; throws NotFoundError when it names no batch of the project. */
+  list(projectId: string, query: { after?: string; limit: number }): Promise<Page<Batch>>;
+  /**
+   * validating, in_progress or finalizing → cancelling, with ending "cancelled". In any other
+   * status nothing changes. Answers the batch as it is afterwards; undefined when there is none.
+   */
+  requestCancel(projectId: string, id: string, at: number): Promise<Batch | undefined>;
+
+  /**
+   * Takes the planning of the oldest batch that is `validating` and not leased, other than
+   * `except`; raises its epoch. Undefined when there is none.
+   */
+  claimPlanning(
+    owner: string,
+    leaseMs: number,
+    except: readonly string[],
+  ): Promise<BatchClaim | undefined>;
+  /**
+   * Takes the assembling of the oldest batch that has an ending, is not leased, and of which no
+   * shard is leased; raises its epoch. Undefined when there is none.
+   */
+  claimAssembling(owner: string, leaseMs: number): Promise<BatchClaim | undefined>;
+  /** Renews the claims; answers the ids of those that are lost. */
+  renewClaims(
+    owner: string,
+    leaseMs: number,
+    claims: { batchId: string; epoch: number }[],
+  ): Promise<string[]>;
+  /** Gives a claim back at once. Harmless when lost. */
+  releaseClaim(batchId: string, epoch: number): Promise<void>;
+
+  /** Sets planningStartedAt unless it is set. Throws LeaseLostError. */
+  startPlanning(batchId: string, epoch: number, at: number): Promise<void>;
+  /**
+   * validating → in_progress, with its plan and shards, in one step, and ends the claim. Throws
+   * LeaseLostError, or ConflictError when the batch is no longer validating (it was cancelled).
+   */
+  finishPlanning(
+    batchId: string,
+    epoch: number,
+    plan: { planKey: string; total: number; model: string | null; shards: NewShard[]; at: number },
+  ): Promise<void>;
+  /** validating → failed, and ends the claim. Throws as finishPlanning does. */
+  failValidation(
+    batchId: string,
+    epoch: number,
+    errors: ValidationError[],
+    at: number,
+  ): Promise<void>;
+
+  /** in_progress batches that have no ending and whose window is over at `now`: ending "expired". Answers their ids. */
+  expireDue(now: number): Promise<string[]>;
+  /**
+   * finalizing → completed, in_progress with ending "expired" → expired, cancelling → cancelled:
+   * with the files, in one step; fixes counts and usage; ends the claim; clears waitingReason. The
+   * files' records are inserted in the same step. Throws LeaseLostError, or ConflictError when the
+   * ending is not `ending` any more (a cancel came in between: assemble again).
+   */
+  finish(
+    batchId: string,
+    epoch: number,
+    result: {
+      ending: Ending;
+      outputFile: StoredFile | null;
+      errorFile: StoredFile | null;
+      counts: RequestCounts;
+      usage: Usage;
+      at: number;
+    },
+  ): Promise<void>;
+
+  /** in_progress batches without an ending that have a shard neither done nor leased, oldest first. */
+  listRunnable(limit: number): Promise<RunnableBatch[]>;
+  /** Of these ids, those that have an ending or have ended, with it (null when ended without one). */
+  endings(batchIds: string[]): Promise<Map<string, Ending | null>>;
+  /** Sets or clears the reason shown; only where it differs. Harmless for ended batches. */
+  setWaitingReason(batchIds: string[], reason: string | null): Promise<void>;
+  /** Ended batches whose plan, journals and answers are still kept. */
+  listUnswept(limit: number): Promise<string[]>;
+  markSwept(batchId: string): Promise<void>;
+  countByStatus(): Promise<Record<BatchStatus, number>>;
+}
+
+/** Ownership of a shard, with all its owner must know to run it. */
+export interface ShardClaim {
+  shardId: string;
+  batchId: string;
+  projectId: string;
+  endpoint: string;
+  /** End of the batch's completion window. */
+  expiresAt: number;
+  inputFileId: string;
+  planKey: string;
+  model: string;
+  requestedModel: string;
+  firstEntry: number;
+  entryCount: number;
+  epoch: number;
+}
+
+/** Absolute figures of one shard, rebuilt from its journals at every take-over. */
+export interface ShardProgress {
+  completed: number;
+  failed: number;
+  usage: Usage;
+  /** The model that answered, when an answer named one. */
+  answeredModel: string | null;
+}
+
+/** One journal of a shard. `acceptedBytes` is its seal: null until sealed. */
+export interface JournalSeal {
+  epoch: number;
+  acceptedBytes: number | null;
+}
+
+export interface ShardStore {
+  /**
+   * Takes up to `limit` shards of the batch that are neither done nor leased and whose model is
+   * one of `models`, lowest range first; raises their epochs and notes a journal for each new
+   * epoch. Empty when the batch is not in_progress or has an ending.
+   */
+  claim(
+    batchId: string,
+    query: { models: string[]; owner: string; leaseMs: number; limit: number },
+  ): Promise<ShardClaim[]>;
+  /** Takes all shards of the batch that are neither done nor leased, whatever its status: to seal what a dead node left. */
+  claimUnfinished(batchId: string, owner: string, leaseMs: number): Promise<ShardClaim[]>;
+  /** Journals of older epochs than the shard's current one, ascending. */
+  olderJournals(shardId: string): Promise<JournalSeal[]>;
+  /** Fixes how much of an older journal counts. Throws LeaseLostError when `epoch` is not the shard's current one. Sealing again with the same figure is harmless, with another one a ConflictError. */
+  seal(shardId: string, epoch: number, journalEpoch: number, acceptedBytes: number): Promise<void>;
+  /** Renews leases and writes progress, all in one step; answers the ids of the shards that are lost. */
+  renew(
+    owner: string,
+    leaseMs: number,
+    shards: { shardId: string; epoch: number; progress: ShardProgress }[],
+  ): Promise<string[]>;
+  /** Seals the owner's own journal and gives the shard back, not done. Throws LeaseLostError. */
+  release(
+    shardId: string,
+    epoch: number,
+    acceptedBytes: number,
+    progress: ShardProgress,
+  ): Promise<void>;
+  /**
+   * Seals the owner's own journal; the shard is done. When it is the last one of a batch that is
+   * in_progress without an ending, in the same step: in_progress → finalizing with ending
+   * "completed"; answers whether that happened. Throws LeaseLostError.
+   */
+  finish(
+    shardId: string,
+    epoch: number,
+    acceptedBytes: number,
+    progress: ShardProgress,
+    at: number,
+  ): Promise<{ batchSettled: boolean }>;
+  /** Every journal of every shard of the batch, by range and epoch: what the assembler reads. */
+  journals(
+    batchId: string,
+  ): Promise<{ shardId: string; epoch: number; acceptedBytes: number | null }[]>;
+}
+
+export interface ModelStore {
+  /** Replaces what is stored for the upstream. */
+  save(upstream: string, models: string[], at: number): Promise<void>;
+  /** The last successful discovery of each upstream. */
+  all(): Promise<Map<string, string[]>>;
+}

@@ -1,0 +1,132 @@
+// Keeps this node's claims alive: renews all of them in one step about once a second, together with
+// the shards' progress, and tells each holder until when it may trust its claim.
+//
+// A holder may send only inside its trust window, which is shorter than the lease and counted
+// from the *start* of the last renewal that succeeded, so that a node that was suspended stops
+// before anybody else can have taken over.
+
+import type { Clock } from "../core/clock.ts";
+import type { ShardProgress, Store } from "../core/store.ts";
+import type { Log } from "../observability/log.ts";
+
+/** The part of a lease within which its holder trusts it. */
+const TRUSTED_PART = 2 / 3;
+const RENEW_EVERY_MS = 1_000;
+
+export interface HeldLease {
+  /** Aborted once the claim is lost. */
+  readonly lost: AbortSignal;
+  /** False when the claim may have been taken over by now. */
+  trusted(): boolean;
+  /** Stops renewing. */
+  release(): void;
+}
+
+interface Held {
+  id: string;
+  epoch: number;
+  trustedUntilMs: number;
+  lost: AbortController;
+  /** Null for the claim of a batch. */
+  progress: (() => ShardProgress) | null;
+}
+
+export class Leases {
+  readonly owner: string;
+  readonly leaseMs: number;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #held = new Set<Held>();
+  #timer: NodeJS.Timeout | null = null;
+  #renewing: Promise<void> = Promise.resolve();
+
+  constructor(options: { owner: string; leaseMs: number; store: Store; clock: Clock; log: Log }) {
+    this.owner = options.owner;
+    this.leaseMs = options.leaseMs;
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  holdBatch(batchId: string, epoch: number): HeldLease {
+    return this.#hold(batchId, epoch, null, this.#clock.monotonicMs());
+  }
+
+  /** @param claimedAtMs monotonic time at which the claim was asked for */
+  holdShard(
+    shardId: string,
+    epoch: number,
+    claimedAtMs: number,
+    progress: () => ShardProgress,
+  ): HeldLease {
+    return this.#hold(shardId, epoch, progress, claimedAtMs);
+  }
+
+  #hold(id: string, epoch: number, progress: Held["progress"], sinceMs: number): HeldLease {
+    const trustedUntilMs = sinceMs + this.leaseMs * TRUSTED_PART;
+    const held: Held = { id, epoch, trustedUntilMs, lost: new AbortController(), progress };
+    this.#held.add(held);
+    this.#timer ??= setInterval(() => this.#tick(), Math.min(RENEW_EVERY_MS, this.leaseMs / 6));
+    return {
+      lost: held.lost.signal,
+      trusted: () => !held.lost.signal.aborted && this.#clock.monotonicMs() < held.trustedUntilMs,
+      release: () => {
+        this.#held.delete(held);
+        if (this.#held.size === 0) this.#stopTimer();
+      },
+    };
+  }
+
+  #tick(): void {
+    this.#renewing = this.#renewing.then(() => this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const startedMs = this.#clock.monotonicMs();
+    const all = [...this.#held];
+    if (all.length === 0) return;
+    const shards = all.flatMap(({ id, epoch, progress }) =>
+      progress ? [{ shardId: id, epoch, progress: progress() }] : [],
+    );
+    const batches = all.flatMap(({ id, epoch, progress }) =>
+      progress ? [] : [{ batchId: id, epoch }],
+    );
+    try {
+      const lost = new Set<string>();
+      if (shards.length > 0) {
+        for (const id of await this.#store.shards.renew(this.owner, this.leaseMs, shards))
+          lost.add(id);
+      }
+      if (batches.length > 0) {
+        for (const id of await this.#store.batches.renewClaims(this.owner, this.leaseMs, batches))
+          lost.add(id);
+      }
+      for (const held of all) {
+        // One that was released meanwhile is not ours to speak of any more.
+        if (!this.#held.has(held)) continue;
+        if (lost.has(held.id)) this.#lose(held);
+        else held.trustedUntilMs = startedMs + this.leaseMs * TRUSTED_PART;
+      }
+    } catch (error) {
+      this.#log.error({ err: error }, "could not renew leases; sending stops when they run out");
+    }
+  }
+
+  #lose(held: Held): void {
+    this.#held.delete(held);
+    this.#log.warn({ claim: held.id, epoch: held.epoch }, "claim lost to another node");
+    held.lost.abort();
+  }
+
+  #stopTimer(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Ends renewing, after the one under way. */
+  async stop(): Promise<void> {
+    this.#stopTimer();
+    await this.#renewing;
+  }
+}

@@ -1,0 +1,163 @@
+// Reads the lines of a shard ahead of their sending, so that a free slot never waits for the disk.
+// Keeps about READ_AHEAD_BYTES in memory; lines that stand together are read together.
+
+import type { BlobReader } from "../core/blob-store.ts";
+import type { PlanSlice } from "./plan.ts";
+
+/** A line that can be sent. The arrays are parts of a larger read. */
+export interface LoadedLine {
+  /** Position in the shard's plan slice. */
+  index: number;
+  lineNumber: number;
+  body: Uint8Array;
+  /** As it stands in the file, quotes included. */
+  customId: Uint8Array;
+}
+
+export interface LineFeedOptions {
+  reader: BlobReader;
+  plan: PlanSlice;
+  /** Positions in the plan, in the order of sending. */
+  indexes: number[];
+  /** Called when lines have become available. */
+  onReady: () => void;
+  /** Called when the input can't be read; the feed is then stopped. */
+  onFailure: (error: unknown) => void;
+}
+
+const READ_AHEAD_BYTES = 512 * 1024;
+const MAX_GAP_BYTES = 16 * 1024;
+
+export class LineFeed {
+  readonly #reader: BlobReader;
+  readonly #plan: PlanSlice;
+  readonly #onReady: () => void;
+  readonly #onFailure: (error: unknown) => void;
+  /** Positions still to be read, in order; what is put back comes first. */
+  #indexes: number[];
+  #at = 0;
+  #loaded: LoadedLine[] = [];
+  #loadedAt = 0;
+  #loadedBytes = 0;
+  #reading = false;
+  #stopped = false;
+
+  constructor(options: LineFeedOptions) {
+    this.#reader = options.reader;
+    this.#plan = options.plan;
+    this.#indexes = options.indexes;
+    this.#onReady = options.onReady;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** Lines not taken yet, read or not. */
+  get remaining(): number {
+    return this.#loaded.length - this.#loadedAt + this.#indexes.length - this.#at;
+  }
+
+  get ready(): boolean {
+    return this.#loadedAt < this.#loaded.length;
+  }
+
+  /** Reads ahead if there is need. */
+  fill(): void {
+    const due = this.#at < this.#indexes.length && this.#loadedBytes < READ_AHEAD_BYTES / 2;
+    if (due && !this.#reading && !this.#stopped) void this.#read();
+  }
+
+  /** The next line, when one is ready. */
+  take(): LoadedLine | undefined {
+    const line = this.#loaded[this.#loadedAt];
+    if (!line) return undefined;
+    this.#loadedAt++;
+    this.#loadedBytes -= line.body.length + line.customId.length;
+    if (this.#loadedAt === this.#loaded.length) {
+      this.#loaded = [];
+      this.#loadedAt = 0;
+    }
+    this.fill();
+    return line;
+  }
+
+  /** Has the line at this position read and handed out again, before those not yet read. */
+  putBack(index: number): void {
+    if (this.#at > 0) this.#indexes[--this.#at] = index;
+    else this.#indexes.unshift(index);
+    this.fill();
+  }
+
+  /** Reads and hands out no more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#indexes = [];
+    this.#at = 0;
+    this.#loaded = [];
+    this.#loadedAt = 0;
+    this.#loadedBytes = 0;
+  }
+
+  async #read(): Promise<void> {
+    this.#reading = true;
+    try {
+      const indexes = this.#nextRun();
+      const lines = await this.#load(indexes);
+      if (this.#stopped) return;
+      for (const line of lines) {
+        this.#loaded.push(line);
+        this.#loadedBytes += line.body.length + line.customId.length;
+      }
+    } catch (error) {
+      this.stop();
+      this.#onFailure(error);
+      return;
+    } finally {
+      this.#reading = false;
+    }
+    this.fill();
+    this.#onReady();
+  }
+
+  /** Takes positions whose lines stand close together in the file, up to the read-ahead. */
+  #nextRun(): number[] {
+    const run: number[] = [];
+    let start = 0;
+    let end = 0;
+    while (this.#at < this.#indexes.length) {
+      const index = this.#indexes[this.#at] ?? 0;
+      const { lineStart, lineLength } = this.#plan.entry(index);
+      const near = lineStart >= end && lineStart - end <= MAX_GAP_BYTES;
+      if (run.length > 0 && (!near || lineStart + lineLength - start > READ_AHEAD_BYTES)) break;
+      if (run.length === 0) start = lineStart;
+      end = lineStart + lineLength;
+      run.push(index);
+      this.#at++;
+    }
+    if (this.#at === this.#indexes.length) {
+      this.#indexes = [];
+      this.#at = 0;
+    }
+    return run;
+  }
+
+  async #load(indexes: number[]): Promise<LoadedLine[]> {
+    const entries = indexes.map((index) => this.#plan.entry(index));
+    const first = entries[0];
+    const last = entries.at(-1);
+    if (!first || !last) return [];
+    const length = last.lineStart + last.lineLength - first.lineStart;
+    const bytes = await this.#reader.read(first.lineStart, length);
+    if (bytes.length !== length)
+      throw new Error("the input file is shorter than when it was planned");
+    return entries.map((entry, at) => {
+      const start = entry.lineStart - first.lineStart;
+      const part = (from: number, size: number) =>
+        bytes.subarray(start + from, start + from + size);
+      return {
+        index: indexes[at] ?? 0,
+        lineNumber: entry.lineNumber,
+        body: part(entry.bodyStart, entry.bodyLength),
+        customId: part(entry.customIdStart, entry.customIdLength),
+      };
+    });
+  }
+}

@@ -1,0 +1,57 @@
+// Runs one kind of work over and over: at once when woken, and every so often in any case. Never
+// two at a time; an error is logged and does not end it.
+
+import type { Log } from "../observability/log.ts";
+
+export interface LoopOptions {
+  name: string;
+  pollMs: number;
+  log: Log;
+  tick: () => Promise<void>;
+}
+
+export class Loop {
+  readonly #options: LoopOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> | null = null;
+  #woken = false;
+  #stopped = false;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  /** Runs the work now, or once more after the run under way. */
+  wake(): void {
+    this.#woken = true;
+    if (this.#stopped || this.#running) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    let failed = false;
+    while (this.#woken && !this.#stopped && !failed) {
+      this.#woken = false;
+      try {
+        await this.#options.tick();
+      } catch (error) {
+        // The next poll tries again; at once would be a busy loop.
+        failed = true;
+        this.#options.log.error(
+          { err: error, loop: this.#options.name },
+          "engine work failed; will try again",
+        );
+      }
+    }
+    this.#running = null;
+    if (!this.#stopped) this.#timer = setTimeout(() => this.wake(), this.#options.pollMs);
+  }
+
+  /** Ends it, after the run under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#running;
+  }
+}

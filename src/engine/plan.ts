@@ -1,0 +1,113 @@
+// The plan of a batch: a binary index with one fixed-size entry for each line, in dispatch order,
+// behind a header. Lets any line be found without parsing the input again.
+//
+// Header, 16 bytes: "OFPKPLAN", format version u32, entry count u32. Entry, 32 bytes, little
+// endian: line number u32, line offset f64, line length u32, body offset and length u32, custom_id
+// offset u32 and length u16 (both relative to the line; quotes included), model index u16.
+
+import type { BlobReader } from "../core/blob-store.ts";
+
+export const PLAN_VERSION = 1;
+export const PLAN_HEADER_BYTES = 16;
+export const PLAN_ENTRY_BYTES = 32;
+const MAGIC = new TextEncoder().encode("OFPKPLAN");
+
+export interface PlanEntry {
+  /** 1-based, blank lines counted. */
+  lineNumber: number;
+  /** Byte range of the line in the input file, without its line break. */
+  lineStart: number;
+  lineLength: number;
+  /** Relative to the line's start. */
+  bodyStart: number;
+  bodyLength: number;
+  customIdStart: number;
+  customIdLength: number;
+  /** Position of its model in the list of the batch's models. */
+  modelIndex: number;
+}
+
+export function encodePlanHeader(entryCount: number): Uint8Array {
+  const header = new Uint8Array(PLAN_HEADER_BYTES);
+  header.set(MAGIC);
+  const view = new DataView(header.buffer);
+  view.setUint32(8, PLAN_VERSION, true);
+  view.setUint32(12, entryCount, true);
+  return header;
+}
+
+/** The number of entries. Throws when it is not a plan of this format. */
+export function decodePlanHeader(header: Uint8Array): number {
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  const isPlan =
+    header.length === PLAN_HEADER_BYTES && MAGIC.every((byte, at) => header[at] === byte);
+  if (!isPlan) throw new Error("not a plan: its first bytes are not those of one");
+  const version = view.getUint32(8, true);
+  if (version !== PLAN_VERSION) {
+    throw new Error(`plan of format ${version}; this Offpeak reads format ${PLAN_VERSION}`);
+  }
+  return view.getUint32(12, true);
+}
+
+export function encodePlanEntry(view: DataView, at: number, entry: PlanEntry): void {
+  view.setUint32(at, entry.lineNumber, true);
+  view.setFloat64(at + 4, entry.lineStart, true);
+  view.setUint32(at + 12, entry.lineLength, true);
+  view.setUint32(at + 16, entry.bodyStart, true);
+  view.setUint32(at + 20, entry.bodyLength, true);
+  view.setUint32(at + 24, entry.customIdStart, true);
+  view.setUint16(at + 28, entry.customIdLength, true);
+  view.setUint16(at + 30, entry.modelIndex, true);
+}
+
+/** A run of plan entries in memory, read without an object for each. */
+export class PlanSlice {
+  readonly count: number;
+  readonly #view: DataView;
+
+  constructor(bytes: Uint8Array) {
+    this.count = Math.floor(bytes.length / PLAN_ENTRY_BYTES);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  lineNumber(index: number): number {
+    return this.#view.getUint32(index * PLAN_ENTRY_BYTES, true);
+  }
+
+  modelIndex(index: number): number {
+    return this.#view.getUint16(index * PLAN_ENTRY_BYTES + 30, true);
+  }
+
+  entry(index: number): PlanEntry {
+    const at = index * PLAN_ENTRY_BYTES;
+    return {
+      lineNumber: this.#view.getUint32(at, true),
+      lineStart: this.#view.getFloat64(at + 4, true),
+      lineLength: this.#view.getUint32(at + 12, true),
+      bodyStart: this.#view.getUint32(at + 16, true),
+      bodyLength: this.#view.getUint32(at + 20, true),
+      customIdStart: this.#view.getUint32(at + 24, true),
+      customIdLength: this.#view.getUint16(at + 28, true),
+      modelIndex: this.#view.getUint16(at + 30, true),
+    };
+  }
+}
+
+/** Reads `count` entries from the `first` one on. Throws when the plan is shorter than that. */
+export async function readPlanSlice(
+  plan: BlobReader,
+  first: number,
+  count: number,
+): Promise<PlanSlice> {
+  const start = PLAN_HEADER_BYTES + first * PLAN_ENTRY_BYTES;
+  const bytes = await plan.read(start, count * PLAN_ENTRY_BYTES);
+  if (bytes.length !== count * PLAN_ENTRY_BYTES) {
+    throw new Error(`plan ends early: no entries ${first} to ${first + count - 1}`);
+  }
+  return new PlanSlice(bytes);
+}
+
+/** The number of entries of an open plan. */
+export async function readPlanCount(plan: BlobReader): Promise<number> {
+  return decodePlanHeader(await plan.read(0, PLAN_HEADER_BYTES));
+}

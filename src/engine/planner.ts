@@ -1,0 +1,175 @@
+// Takes batches that are `validating`, one after the other: checks their input, writes the plan,
+// and turns them `in_progress` or `failed`.
+
+import type { Batch, ValidationError } from "../core/batch.ts";
+import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import type { Clock } from "../core/clock.ts";
+import { findEndpoint } from "../core/endpoints.ts";
+import type { StoredFile } from "../core/file.ts";
+import type { Limits } from "../core/limits.ts";
+import type { Signals } from "../core/signals.ts";
+import { type BatchClaim, ConflictError, LeaseLostError, type Store } from "../core/store.ts";
+import type { Lanes } from "../lanes/lanes.ts";
+import type { Log } from "../observability/log.ts";
+import type { Leases } from "./leases.ts";
+import { buildPlan } from "./plan-builder.ts";
+
+export interface PlannerOptions {
+  store: Store;
+  blobs: BlobStore;
+  lanes: Lanes;
+  leases: Leases;
+  signals: Signals;
+  clock: Clock;
+  log: Log;
+  limits: Limits;
+  allowSeveralModels: boolean;
+  shardLines: number;
+}
+
+/** The claim is gone, or the batch no longer wants planning. */
+class Superseded extends Error {
+  override readonly name = "Superseded";
+}
+
+export class Planner {
+  readonly #options: PlannerOptions;
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+  }
+
+  /** Plans every batch that can be planned now. */
+  async tick(stopping: AbortSignal): Promise<void> {
+    const { store, leases } = this.#options;
+    const waiting: string[] = [];
+    while (!stopping.aborted) {
+      const claim = await store.batches.claimPlanning(leases.owner, leases.leaseMs, waiting);
+      if (!claim) return;
+      if ((await this.#plan(claim, stopping)) === "waiting") waiting.push(claim.batch.id);
+    }
+  }
+
+  async #plan(claim: BatchClaim, stopping: AbortSignal): Promise<"done" | "waiting"> {
+    const { store, leases, log, signals } = this.#options;
+    const { batch, epoch } = claim;
+    const held = leases.holdBatch(batch.id, epoch);
+    try {
+      const result = await this.#examine(claim, () => {
+        if (stopping.aborted || held.lost.aborted) throw new Superseded();
+      });
+      if (result.kind === "waiting") {
+        await store.batches.setWaitingReason([batch.id], result.reason);
+        await store.batches.releaseClaim(batch.id, epoch);
+        return "waiting";
+      }
+      if (batch.waitingReason !== null) await store.batches.setWaitingReason([batch.id], null);
+      log.info({ batch_id: batch.id, ...result.about }, `batch ${result.kind}`);
+      if (result.kind === "planned") signals.emit("batch-planned");
+    } catch (error) {
+      if (error instanceof Superseded || error instanceof ConflictError) {
+        // Cancelled meanwhile, or this node stops: whoever comes next starts anew.
+        await this.#options.blobs.delete(blobKeys.plan(batch.id, epoch));
+        await store.batches.releaseClaim(batch.id, epoch);
+        signals.emit("batch-ending");
+      } else if (!(error instanceof LeaseLostError)) {
+        throw error;
+      }
+    } finally {
+      held.release();
+    }
+    return "done";
+  }
+
+  async #examine(
+    { batch, epoch }: BatchClaim,
+    checkpoint: () => void,
+  ): Promise<
+    | { kind: "waiting"; reason: string }
+    | { kind: "planned" | "failed"; about: Record<string, unknown> }
+  > {
+    const { store, blobs, clock, lanes, limits } = this.#options;
+    const refuse = async (errors: ValidationError[]) => {
+      await store.batches.failValidation(batch.id, epoch, errors, clock.now());
+      return { kind: "failed" as const, about: { errors: errors.length, code: errors[0]?.code } };
+    };
+    const found = await this.#findInput(batch);
+    if (!("file" in found)) return refuse([found]);
+    const { file } = found;
+    if (file.sizeBytes > limits.batchFileSizeBytes) {
+      const message = `The batch input file is larger than the ${limits.batchFileSizeBytes} maximum.`;
+      return refuse([wholeFile("file_too_large", message, null)]);
+    }
+    const endpoint = findEndpoint(batch.endpoint);
+    // A batch past its window is planned all the same, so that every line gets its error line.
+    const late = clock.now() >= batch.expiresAt;
+    if (!endpoint || (!late && !lanes.servesEndpoint(endpoint.path))) {
+      const message = `The provided url '${batch.endpoint}' is not supported by the Batch API. No upstream of this server serves it.`;
+      return refuse([wholeFile("url_not_found", message, "url")]);
+    }
+    await store.batches.startPlanning(batch.id, epoch, clock.now());
+    let waiting: string | null = null;
+    const serves = (requested: string): boolean => {
+      if (late || lanes.serves(endpoint.path, lanes.resolve(requested))) return true;
+      waiting ??= lanes.unknownBecause(endpoint.path);
+      return waiting !== null;
+    };
+    const planKey = blobKeys.plan(batch.id, epoch);
+    const plan = await buildPlan({
+      blobs,
+      inputKey: file.blobKey,
+      planKey,
+      shardLines: this.#options.shardLines,
+      checkpoint,
+      resolve: (model) => lanes.resolve(model),
+      rules: {
+        endpoint,
+        limits,
+        allowSeveralModels: this.#options.allowSeveralModels,
+        serves,
+        servedModels: lanes.names(endpoint.path),
+      },
+    });
+    if (!plan.ok) return refuse(plan.errors);
+    if (waiting !== null) {
+      await blobs.delete(planKey);
+      return { kind: "waiting", reason: waiting };
+    }
+    const { total, models, shards } = plan;
+    const model = models.length === 1 ? models[0] || null : null;
+    await store.batches.finishPlanning(batch.id, epoch, {
+      planKey,
+      total,
+      model,
+      shards,
+      at: clock.now(),
+    });
+    return {
+      kind: "planned",
+      about: { lines: total, shards: shards.length, models: models.length },
+    };
+  }
+
+  /** The input, or the one error that says why there is none. */
+  async #findInput(batch: Batch): Promise<{ file: StoredFile } | ValidationError> {
+    const { files } = this.#options.store;
+    const now = this.#options.clock.now();
+    const file =
+      batch.planningStartedAt === null
+        ? await files.get(batch.projectId, batch.inputFileId, now)
+        : await files.getRetained(batch.inputFileId);
+    if (!file) {
+      const message = `Cannot find file ${batch.inputFileId}, or project ${batch.projectId} does not have access to it.`;
+      return wholeFile("invalid_request", message, "file_id");
+    }
+    if (file.purpose !== "batch") {
+      const message = `File ${file.id} has the purpose '${file.purpose}'; the input of a batch must be uploaded with the purpose 'batch'.`;
+      return wholeFile("invalid_request", message, "file_id");
+    }
+    return { file };
+  }
+}
+
+function wholeFile(code: string, message: string, param: string | null): ValidationError {
+  return { code, message, param, line: null };
+}

@@ -1,0 +1,131 @@
+// Turns results into durable records and keeps the shard's figures: a line counts when it is
+// durable, not before. Large lines go to blobs of their own, which the journal names.
+
+import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import type { LineClass } from "../core/result-line.ts";
+import type { ShardClaim, ShardProgress } from "../core/store.ts";
+import { addUsage, type Usage } from "../core/usage.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { Journal } from "./journal.ts";
+
+export interface Result {
+  lineNumber: number;
+  lineClass: LineClass;
+  /** The line of the output or error file, newline included. */
+  line: Uint8Array;
+  usage: Usage | null;
+  model: string | null;
+}
+
+export interface ResultRecorderOptions {
+  blobs: BlobStore;
+  metrics: Metrics;
+  claim: ShardClaim;
+  progress: ShardProgress;
+  /** Called whenever a result has become durable. */
+  onRecorded: () => void;
+  /** Nothing more can be recorded under this claim. Called once. */
+  onFailure: (error: unknown) => void;
+}
+
+/** Larger lines go to a blob of their own. */
+const JOURNAL_LINE_BYTES = 1024 * 1024;
+/** No new requests while more than this waits for the disk. */
+const MAX_PENDING_BYTES = 32 * 1024 * 1024;
+
+export class ResultRecorder {
+  readonly #options: ResultRecorderOptions;
+  readonly #journal: Journal;
+  readonly #spills = new Set<Promise<void>>();
+  #spillingBytes = 0;
+  #failed = false;
+
+  constructor(options: ResultRecorderOptions) {
+    const { claim, blobs, metrics } = options;
+    this.#options = options;
+    this.#journal = new Journal({
+      blobs,
+      key: blobKeys.journal(claim.batchId, claim.shardId, claim.epoch),
+      onCommit: (seconds) => metrics.journalCommitSeconds.observe(seconds),
+      onFailure: (error) => this.#fail(error),
+    });
+  }
+
+  /** True while the disk lags behind and nothing more should be sent. */
+  get isBehind(): boolean {
+    return this.#journal.pendingBytes + this.#spillingBytes > MAX_PENDING_BYTES;
+  }
+
+  record(result: Result): void {
+    if (result.line.length > JOURNAL_LINE_BYTES) this.#spill(result);
+    else this.#append(result, result.lineClass, 0, result.line);
+  }
+
+  /** Notes that an upstream died with the line in flight, and how often with it alone. */
+  recordSuspicion(lineNumber: number, deathsAlone: number): void {
+    this.#journal.append(
+      lineNumber,
+      "suspect",
+      { extra: deathsAlone },
+      new Uint8Array(0),
+      () => {},
+    );
+  }
+
+  #append(
+    { lineNumber, lineClass, usage, model }: Result,
+    kind: LineClass | "output-blob" | "error-blob",
+    extra: number,
+    payload: Uint8Array,
+  ): void {
+    this.#journal.append(lineNumber, kind, { extra, usage }, payload, () => {
+      const { progress, metrics, onRecorded } = this.#options;
+      if (lineClass === "output") progress.completed++;
+      else progress.failed++;
+      if (usage) addUsage(progress.usage, usage);
+      if (model !== null && lineClass === "output") progress.answeredModel = model;
+      metrics.lines.inc({ outcome: lineClass === "output" ? "completed" : "failed" });
+      onRecorded();
+    });
+  }
+
+  #spill(result: Result): void {
+    this.#spillingBytes += result.line.length;
+    const spill = this.#writeBlob(result).finally(() => {
+      this.#spills.delete(spill);
+      this.#spillingBytes -= result.line.length;
+    });
+    this.#spills.add(spill);
+  }
+
+  async #writeBlob(result: Result): Promise<void> {
+    const { blobs, claim } = this.#options;
+    const key = blobKeys.answer(claim.batchId, claim.shardId, claim.epoch, result.lineNumber);
+    try {
+      const writer = await blobs.create(key);
+      try {
+        await writer.write(result.line);
+        await writer.commit();
+      } catch (error) {
+        await writer.abort();
+        throw error;
+      }
+      const kind = result.lineClass === "output" ? "output-blob" : "error-blob";
+      this.#append(result, kind, result.line.length, new TextEncoder().encode(key));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#options.onFailure(error);
+  }
+
+  /** Waits for what is under way; answers how many bytes of the journal are durable. */
+  async close(): Promise<number> {
+    await Promise.all(this.#spills);
+    return this.#journal.close();
+  }
+}

@@ -1,0 +1,197 @@
+// Keeps the lanes of this node in work: claims shards of the batches whose turn it is, runs them,
+// and stops them when their batch ends. Says of every batch that does not move why.
+
+import { type BlobReader, type BlobStore } from "../core/blob-store.ts";
+import type { Clock } from "../core/clock.ts";
+import { ResultIds } from "../core/ids.ts";
+import type { StopReason } from "../core/stop-reason.ts";
+import type { RunnableBatch, ShardClaim, Store } from "../core/store.ts";
+import type { Lanes } from "../lanes/lanes.ts";
+import type { Log } from "../observability/log.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { byTurn } from "./claim-order.ts";
+import type { FreeSpace } from "./free-space.ts";
+import type { Leases } from "./leases.ts";
+import { type PlanSlice, readPlanSlice } from "./plan.ts";
+import { ShardRun, type ShardRunSettings } from "./shard-run.ts";
+import { takeOver } from "./take-over.ts";
+import { WaitingReasons } from "./waiting-reasons.ts";
+
+export interface RunnerOptions {
+  store: Store;
+  blobs: BlobStore;
+  lanes: Lanes;
+  leases: Leases;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  freeSpace: FreeSpace;
+  settings: ShardRunSettings;
+  /** Called when a batch may be ready for assembling. */
+  onBatchSettled: () => void;
+  /** Called when a shard has ended, so that there may be room for another. */
+  onRoom: () => void;
+}
+
+/** Batches looked at for claims in one go. */
+const RUNNABLE_LIMIT = 200;
+/** Shards that are run at the same time for one model, so that small batches are not stuck behind large ones. */
+const MAX_RUNS_PER_MODEL = 16;
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #ids = new ResultIds();
+  readonly #runs = new Map<string, ShardRun>();
+  readonly #waiting: WaitingReasons;
+  /** Batches that can't be run until somebody mends their files: not claimed again by this process. */
+  readonly #broken = new Map<string, string>();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#waiting = new WaitingReasons(options.store.batches);
+  }
+
+  async tick(stopping: AbortSignal): Promise<void> {
+    const { store, freeSpace, clock, onBatchSettled } = this.#options;
+    await freeSpace.check();
+    if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
+    await this.#stopEnded();
+    const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT);
+    if (freeSpace.reason === null) await this.#claim(runnable, stopping);
+    // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
+    for (const run of this.#runs.values()) run.pump();
+    this.#options.lanes.publishInFlight();
+    await this.#explain(runnable);
+  }
+
+  /** Stops all shards of batches that were cancelled or whose window is over. */
+  async #stopEnded(): Promise<void> {
+    const batchIds = [...new Set([...this.#runs.values()].map(({ claim }) => claim.batchId))];
+    if (batchIds.length === 0) return;
+    const endings = await this.#options.store.batches.endings(batchIds);
+    for (const run of this.#runs.values()) {
+      const ending = endings.get(run.claim.batchId);
+      if (ending === undefined) continue;
+      run.stop(ending === "expired" ? "expired" : "cancelled");
+    }
+  }
+
+  async #claim(runnable: RunnableBatch[], stopping: AbortSignal): Promise<void> {
+    const { store, leases, clock } = this.#options;
+    const candidates = runnable.filter(({ batchId }) => !this.#broken.has(batchId));
+    let progress = true;
+    while (progress && !stopping.aborted) {
+      progress = false;
+      const active = new Set([...this.#runs.values()].map(({ claim }) => claim.batchId));
+      for (const batch of byTurn(candidates, active)) {
+        const models = batch.models.filter((model) => this.#wants(batch, model, active));
+        if (models.length === 0) continue;
+        const claimedAtMs = clock.monotonicMs();
+        const claims = await store.shards.claim(batch.batchId, {
+          models,
+          owner: leases.owner,
+          leaseMs: leases.leaseMs,
+          limit: 1,
+        });
+        for (const claim of claims) await this.#open(claim, claimedAtMs);
+        if (claims.length === 0) candidates.splice(candidates.indexOf(batch), 1);
+        progress = true;
+        // Each claim changes whose turn it is.
+        break;
+      }
+    }
+  }
+
+  /** Whether another shard of this batch and model is wanted now. */
+  #wants(batch: RunnableBatch, model: string, active: ReadonlySet<string>): boolean {
+    const lanes = this.#options.lanes.lanesFor(batch.endpoint, model);
+    if (lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null)) return false;
+    const runs = [...this.#runs.values()].filter(({ claim }) => claim.model === model);
+    if (runs.length >= MAX_RUNS_PER_MODEL) return false;
+    const capacity = lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
+    const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
+    return unsent < capacity || !active.has(batch.batchId);
+  }
+
+  async #open(claim: ShardClaim, claimedAtMs: number): Promise<void> {
+    const { store, blobs, lanes, leases, log } = this.#options;
+    let input: BlobReader | undefined;
+    try {
+      const takenOver = await takeOver(store, blobs, claim);
+      const plan = await this.#readPlan(claim);
+      const file = await store.files.getRetained(claim.inputFileId);
+      if (!file) throw new Error(`the input file ${claim.inputFileId} is gone`);
+      input = await blobs.open(file.blobKey);
+      const lease = leases.holdShard(claim.shardId, claim.epoch, claimedAtMs, () => run.progress());
+      const run = new ShardRun({
+        ...this.#options,
+        ids: this.#ids,
+        claim,
+        lease,
+        lanes: lanes.lanesFor(claim.endpoint, claim.model),
+        plan,
+        input,
+        takenOver,
+        isHeld: () => this.#options.freeSpace.reason !== null,
+      });
+      this.#runs.set(claim.shardId, run);
+      void run.ended.then((how) => this.#onEnded(run, how));
+      if (takenOver.recorded.size > 0) {
+        const kept = takenOver.recorded.size;
+        log.info(
+          { batch_id: claim.batchId, shard: claim.shardId, kept, epoch: claim.epoch },
+          "shard taken over",
+        );
+      }
+      run.start();
+    } catch (error) {
+      await input?.close();
+      // Its lease runs out by itself; renewing nothing, this process leaves it alone.
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#broken.set(claim.batchId, reason);
+      log.error(
+        { err: error, batch_id: claim.batchId, shard: claim.shardId },
+        "shard can't be run",
+      );
+    }
+  }
+
+  async #readPlan({ planKey, firstEntry, entryCount }: ShardClaim): Promise<PlanSlice> {
+    const plan = await this.#options.blobs.open(planKey);
+    try {
+      return await readPlanSlice(plan, firstEntry, entryCount);
+    } finally {
+      await plan.close();
+    }
+  }
+
+  #onEnded(run: ShardRun, how: "finished" | "batch-settled" | "given-back" | "lost"): void {
+    this.#runs.delete(run.claim.shardId);
+    if (how === "batch-settled" || how === "given-back") this.#options.onBatchSettled();
+    this.#options.onRoom();
+  }
+
+  async #explain(runnable: RunnableBatch[]): Promise<void> {
+    const { lanes, freeSpace } = this.#options;
+    const reasons = new Map<string, string | null>();
+    const note = (batchId: string, endpoint: string, models: readonly string[]) => {
+      const paused = models.map((model) => lanes.pausedBecause(endpoint, model));
+      const reason =
+        freeSpace.reason ??
+        this.#broken.get(batchId) ??
+        (paused.includes(null) ? null : (paused[0] ?? null));
+      // One model that moves is enough for the batch to move.
+      if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
+    };
+    for (const { claim } of this.#runs.values()) note(claim.batchId, claim.endpoint, [claim.model]);
+    for (const { batchId, endpoint, models } of runnable) note(batchId, endpoint, models);
+    await this.#waiting.show(reasons);
+  }
+
+  /** Stops all shards and waits until they are given back. */
+  async stop(reason: StopReason): Promise<void> {
+    const runs = [...this.#runs.values()];
+    for (const run of runs) run.stop(reason);
+    await Promise.all(runs.map((run) => run.ended));
+  }
+}

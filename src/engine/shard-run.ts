@@ -1,0 +1,381 @@
+// Runs one claimed shard: hands its lines to the lanes, judges what comes back, has results
+// recorded, and gives the shard back finished or as far as it came. Nothing is sent outside the
+// trust window, and nothing that is recorded is sent again.
+
+import type { BlobReader, BlobStore } from "../core/blob-store.ts";
+import { overlayBody } from "../core/body-overlay.ts";
+import type { Clock } from "../core/clock.ts";
+import type { ResultIds } from "../core/ids.ts";
+import { answerLine, errorLine, type ReadAnswer, readAnswer } from "../core/result-line.ts";
+import { backoffMs, judge, type SpentOutcome, type Verdict } from "../core/retry.ts";
+import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
+import { LeaseLostError, type ShardClaim, type ShardProgress, type Store } from "../core/store.ts";
+import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
+import type { Lane, LaneEffect, LaneSource, Permit } from "../lanes/lane.ts";
+import type { Log } from "../observability/log.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { HeldLease } from "./leases.ts";
+import { LineFeed, type LoadedLine } from "./line-feed.ts";
+import type { PlanSlice } from "./plan.ts";
+import { ResultRecorder } from "./result-recorder.ts";
+import { RetryQueue } from "./retry-queue.ts";
+import type { TakenOver } from "./take-over.ts";
+
+export interface ShardRunSettings {
+  /** Tries of one line, the first included; conditions of the lane don't count. */
+  maxAttempts: number;
+  cancelGraceMs: number;
+}
+
+export interface ShardRunOptions {
+  store: Store;
+  blobs: BlobStore;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  ids: ResultIds;
+  settings: ShardRunSettings;
+  claim: ShardClaim;
+  lease: HeldLease;
+  /** Where the shard's model is served. */
+  lanes: readonly Lane[];
+  /** The shard's own entries. */
+  plan: PlanSlice;
+  input: BlobReader;
+  takenOver: TakenOver;
+  /** True while nothing may be sent for a reason outside the shard. */
+  isHeld: () => boolean;
+}
+
+/** How a run ended. `batch-settled`: finished, and it was the last shard of its batch. */
+export type RunEnd = "finished" | "batch-settled" | "given-back" | "lost";
+
+const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
+/** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
+const DEATHS_TO_BLAME = 3;
+
+interface Flight {
+  line: LoadedLine;
+  permit: Permit;
+  requestId: string;
+  call: UpstreamCall | null;
+}
+
+export class ShardRun implements LaneSource {
+  readonly claim: ShardClaim;
+  readonly endpoint: string;
+  /** Resolves when the shard has been finished or given back. Never rejects. */
+  readonly ended: Promise<RunEnd>;
+  readonly #options: ShardRunOptions;
+  readonly #recorder: ResultRecorder;
+  readonly #feed: LineFeed;
+  readonly #retries: RetryQueue;
+  readonly #flights = new Set<Flight>();
+  readonly #attempts = new Map<number, number>();
+  /** Lines to send alone, after all others: position → deaths with it alone in flight. */
+  readonly #suspects = new Map<number, number>();
+  /** The suspect whose turn it is. */
+  #alone: number | null = null;
+  /** Lines without a durable result. */
+  #open: number;
+  #stopReason: StopReason | null = null;
+  #graceTimer: NodeJS.Timeout | null = null;
+  #closing = false;
+  #end!: (how: RunEnd) => void;
+
+  constructor(options: ShardRunOptions) {
+    const { claim, takenOver, plan, blobs, metrics } = options;
+    this.#options = options;
+    this.claim = claim;
+    this.endpoint = claim.endpoint;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+    this.#recorder = new ResultRecorder({
+      blobs,
+      metrics,
+      claim,
+      progress: takenOver.progress,
+      onRecorded: () => {
+        this.#open--;
+        this.#proceed();
+      },
+      onFailure: (error) => this.#storageFailed(error),
+    });
+    const indexes: number[] = [];
+    for (let index = 0; index < plan.count; index++) {
+      const lineNumber = plan.lineNumber(index);
+      if (takenOver.recorded.has(lineNumber)) continue;
+      const deaths = takenOver.suspects.get(lineNumber);
+      if (deaths === undefined) indexes.push(index);
+      else this.#suspects.set(index, deaths);
+    }
+    this.#open = indexes.length + this.#suspects.size;
+    this.#feed = new LineFeed({
+      reader: options.input,
+      plan,
+      indexes,
+      onReady: () => this.pump(),
+      onFailure: (error) => this.#storageFailed(error),
+    });
+    this.#retries = new RetryQueue((index) => this.#feed.putBack(index));
+  }
+
+  /** A copy of the figures: of durable results only. */
+  progress(): ShardProgress {
+    const { progress } = this.#options.takenOver;
+    return { ...progress, usage: { ...progress.usage } };
+  }
+
+  /** Lines that wait to be sent. */
+  get unsent(): number {
+    return this.#feed.remaining + this.#retries.size + this.#suspects.size;
+  }
+
+  start(): void {
+    const { lease, lanes } = this.#options;
+    lease.lost.addEventListener("abort", () => this.stop("lease-lost"));
+    if (lease.lost.aborted) this.stop("lease-lost");
+    for (const lane of lanes) lane.add(this);
+    this.#feed.fill();
+    this.#proceed();
+  }
+
+  /** Has the lanes look for requests here: after a pause that no completion ends. */
+  pump(): void {
+    for (const lane of this.#options.lanes) lane.pump();
+  }
+
+  ready(): "none" | "one" | "alone" {
+    const { isHeld, lease } = this.#options;
+    const blocked = this.#stopReason !== null || this.#recorder.isBehind || isHeld();
+    if (blocked || !this.#feed.ready || !lease.trusted()) return "none";
+    return this.#alone === null ? "one" : "alone";
+  }
+
+  send(permit: Permit): number {
+    const { claim, ids, clock } = this.#options;
+    const line = this.#feed.take();
+    if (!line) throw new Error("asked to send without being ready");
+    const isAliased = claim.requestedModel !== claim.model;
+    const body = isAliased ? overlayBody(line.body, { model: claim.model }) : line.body;
+    const requestId = ids.requestId(clock.now());
+    const flight: Flight = { line, permit, requestId, call: null };
+    this.#flights.add(flight);
+    flight.call = permit.lane.upstream.send(
+      { endpoint: claim.endpoint, body, requestId },
+      (outcome) => this.#settle(flight, outcome),
+    );
+    return body.length;
+  }
+
+  #settle(flight: Flight, outcome: UpstreamOutcome): void {
+    const { line, permit } = flight;
+    this.#flights.delete(flight);
+    const answer = outcome.kind === "answer" ? readAnswer(outcome.body) : null;
+    const upstream = permit.lane.upstream.name;
+    const verdict = judge(outcome, answer, { upstream, endpoint: this.endpoint });
+    this.#options.metrics.attempts.inc({ upstream, result: verdict.kind });
+    if (mayRecord(this.#stopReason)) this.#apply(verdict, flight, outcome, answer);
+    if (line.index === this.#alone) this.#alone = null;
+    permit.lane.finish(permit, effectOf(verdict, outcome));
+    this.#proceed();
+  }
+
+  #apply(
+    verdict: Verdict,
+    flight: Flight,
+    outcome: UpstreamOutcome,
+    answer: ReadAnswer | null,
+  ): void {
+    const { index } = flight.line;
+    switch (verdict.kind) {
+      case "record":
+        this.#recordAnswer(flight, verdict.lineClass, outcome, answer);
+        return;
+      case "retry": {
+        const attempts = (this.#attempts.get(index) ?? 0) + 1;
+        this.#attempts.set(index, attempts);
+        if (attempts >= this.#options.settings.maxAttempts) {
+          this.#recordSpent(flight, verdict.spent, outcome, answer);
+        } else if (this.#stopReason === null) {
+          const waitMs = backoffMs(attempts, RETRY_PAUSE, Math.random());
+          this.#retries.add(index, this.#options.clock.monotonicMs(), waitMs);
+        }
+        return;
+      }
+      case "suspect":
+        this.#suspect(flight);
+        return;
+      case "pause":
+        if (this.#stopReason !== null) return;
+        // A suspect stays one; any other line is simply sent again.
+        if (index !== this.#alone) this.#feed.putBack(index);
+        return;
+      case "aborted":
+        return;
+    }
+  }
+
+  #suspect({ line, permit }: Flight): void {
+    const deaths = (this.#suspects.get(line.index) ?? 0) + (permit.alone ? 1 : 0);
+    if (deaths < DEATHS_TO_BLAME) {
+      this.#suspects.set(line.index, deaths);
+      this.#recorder.recordSuspicion(line.lineNumber, deaths);
+      return;
+    }
+    const message = `The model's server died ${deaths} times while this request was the only one it had.`;
+    this.#recordError(line, { code: "upstream_crashed", message });
+  }
+
+  #recordSpent(
+    flight: Flight,
+    spent: SpentOutcome,
+    outcome: UpstreamOutcome,
+    answer: ReadAnswer | null,
+  ): void {
+    if (spent.kind === "answer") this.#recordAnswer(flight, "error", outcome, answer);
+    else this.#recordError(flight.line, spent);
+  }
+
+  #recordAnswer(
+    { line, requestId }: Flight,
+    lineClass: "output" | "error",
+    outcome: UpstreamOutcome,
+    answer: ReadAnswer | null,
+  ): void {
+    if (outcome.kind !== "answer")
+      throw new Error("an answer can be recorded only when there is one");
+    const { ids, clock } = this.#options;
+    this.#forget(line.index);
+    const lineId = ids.lineId(clock.now());
+    const { status, body } = outcome;
+    this.#recorder.record({
+      lineNumber: line.lineNumber,
+      lineClass,
+      line: answerLine({ lineId, requestId }, line.customId, {
+        status,
+        body,
+        json: answer?.json ?? false,
+      }),
+      usage: answer?.usage ?? null,
+      model: answer?.model ?? null,
+    });
+  }
+
+  #recordError(line: LoadedLine, error: { code: string; message: string }): void {
+    const { ids, clock } = this.#options;
+    this.#forget(line.index);
+    this.#recorder.record({
+      lineNumber: line.lineNumber,
+      lineClass: "error",
+      line: errorLine(ids.lineId(clock.now()), line.customId, error),
+      usage: null,
+      model: null,
+    });
+  }
+
+  #forget(index: number): void {
+    this.#attempts.delete(index);
+    this.#suspects.delete(index);
+  }
+
+  /** Takes the next step that nothing else triggers: a suspect's turn, or the end. */
+  #proceed(): void {
+    const idle = this.#flights.size === 0;
+    if (this.#open === 0 || (this.#stopReason !== null && idle)) {
+      void this.#close();
+      return;
+    }
+    if (!idle || this.#alone !== null || this.#stopReason !== null) return;
+    if (this.#feed.remaining > 0 || this.#retries.size > 0) return;
+    const [next] = this.#suspects.keys();
+    if (next === undefined) return;
+    this.#alone = next;
+    this.#feed.putBack(next);
+  }
+
+  #storageFailed(error: unknown): void {
+    this.#options.log.error(
+      { err: error, shard: this.claim.shardId },
+      "storage failed under a shard",
+    );
+    this.stop("storage-failed");
+  }
+
+  /** Sends no more; lines in flight get the grace time of the reason. The first reason wins. */
+  stop(reason: StopReason): void {
+    if (this.#stopReason !== null || this.#closing) return;
+    this.#stopReason = reason;
+    for (const lane of this.#options.lanes) lane.remove(this);
+    this.#feed.stop();
+    this.#retries.clear();
+    const waitMs = graceMs(reason, this.#options.settings);
+    if (waitMs === 0) this.#abortFlights();
+    else this.#graceTimer = setTimeout(() => this.#abortFlights(), waitMs);
+    this.#proceed();
+  }
+
+  #abortFlights(): void {
+    for (const { call } of this.#flights) call?.abort();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    if (this.#graceTimer) clearTimeout(this.#graceTimer);
+    for (const lane of this.#options.lanes) lane.remove(this);
+    let how: RunEnd = "lost";
+    try {
+      how = await this.#giveUpClaim();
+    } catch (error) {
+      // The lease runs out by itself; who takes over finds all that is durable.
+      if (!(error instanceof LeaseLostError)) {
+        this.#options.log.error(
+          { err: error, shard: this.claim.shardId },
+          "could not give a shard back",
+        );
+      }
+    }
+    this.#options.lease.release();
+    await this.#options.input.close();
+    this.#end(how);
+  }
+
+  async #giveUpClaim(): Promise<RunEnd> {
+    const { store, clock } = this.#options;
+    const { shardId, epoch } = this.claim;
+    const durableBytes = await this.#recorder.close();
+    if (this.#stopReason === "lease-lost") return "lost";
+    if (this.#open > 0) {
+      await store.shards.release(shardId, epoch, durableBytes, this.progress());
+      return "given-back";
+    }
+    const finished = await store.shards.finish(
+      shardId,
+      epoch,
+      durableBytes,
+      this.progress(),
+      clock.now(),
+    );
+    return finished.batchSettled ? "batch-settled" : "finished";
+  }
+}
+
+function effectOf(verdict: Verdict, outcome: UpstreamOutcome): LaneEffect {
+  switch (verdict.kind) {
+    case "pause":
+      return {
+        kind: "hold",
+        scope: verdict.scope,
+        reason: verdict.reason,
+        retryAfterMs: verdict.retryAfterMs,
+      };
+    case "suspect":
+      return { kind: "hold", scope: "lane", reason: verdict.reason, retryAfterMs: null };
+    case "record":
+      return { kind: "success" };
+    case "retry":
+      return { kind: outcome.kind === "answer" ? "success" : "nothing" };
+    case "aborted":
+      return { kind: "nothing" };
+  }
+}

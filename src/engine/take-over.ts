@@ -1,0 +1,50 @@
+// What a new owner of a shard does first: it fixes how much of the older journals counts, so that
+// whatever a former owner may still write is nobody's, and learns from them what is done.
+
+import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import type { ShardClaim, ShardProgress, Store } from "../core/store.ts";
+import { addUsage, noUsage } from "../core/usage.ts";
+import { classOf } from "./journal-record.ts";
+import { readJournal } from "./journal-recovery.ts";
+
+export interface TakenOver {
+  /** Line numbers that have their result. */
+  recorded: Set<number>;
+  /** Line numbers that were in flight when an upstream died: how often it did with that line alone. */
+  suspects: Map<number, number>;
+  progress: ShardProgress;
+}
+
+/** The claim has raised the epoch already. Throws LeaseLostError, JournalCorruptError. */
+export async function takeOver(
+  store: Store,
+  blobs: BlobStore,
+  { shardId, batchId, epoch }: Pick<ShardClaim, "shardId" | "batchId" | "epoch">,
+): Promise<TakenOver> {
+  const recorded = new Set<number>();
+  const suspects = new Map<number, number>();
+  const progress: ShardProgress = {
+    completed: 0,
+    failed: 0,
+    usage: noUsage(),
+    answeredModel: null,
+  };
+  for (const journal of await store.shards.olderJournals(shardId)) {
+    const key = blobKeys.journal(batchId, shardId, journal.epoch);
+    const accepted = await readJournal(blobs, key, journal.acceptedBytes, (record) => {
+      const lineClass = classOf(record.kind);
+      if (lineClass === null) {
+        suspects.set(record.lineNumber, record.extra);
+        return;
+      }
+      recorded.add(record.lineNumber);
+      if (lineClass === "output") progress.completed++;
+      else progress.failed++;
+      addUsage(progress.usage, record.usage);
+    });
+    if (journal.acceptedBytes === null)
+      await store.shards.seal(shardId, epoch, journal.epoch, accepted);
+  }
+  for (const lineNumber of recorded) suspects.delete(lineNumber);
+  return { recorded, suspects, progress };
+}

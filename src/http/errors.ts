@@ -1,0 +1,112 @@
+// The one place where an error becomes a response. Refusals are told as they are; anything else is a
+// fault of the server, of which the client learns the request id and the log learns the rest.
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifySchemaValidationError } from "fastify/types/schema.js";
+import { ApiError } from "../core/api-error.ts";
+import { newHttpRequestId } from "../core/ids.ts";
+import { drain } from "./drain.ts";
+import { schemaRefusal } from "./schema-errors.ts";
+import { errorToWire } from "./wire.ts";
+
+/** What Fastify and its plugins throw. */
+interface FrameworkError extends Error {
+  code?: string;
+  statusCode?: number;
+  validation?: FastifySchemaValidationError[];
+}
+
+/** Answers a request with the error, in OpenAI's envelope. */
+export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const refusal = toRefusal(error, request);
+  const answer = refusal ?? serverFault(request);
+  if (refusal === undefined) request.log.error({ err: error }, "request failed");
+  // The framework closes the connection after an early answer, which could destroy the answer on its
+  // way; reading on lets it arrive.
+  if (reply.hasHeader("connection")) reply.removeHeader("connection");
+  drain(request.raw);
+  // SDKs repeat a 409 unless they are told that it's no use.
+  if (answer.status === 409) reply.header("x-should-retry", "false");
+  void reply.code(answer.status).type("application/json; charset=utf-8").send(errorToWire(answer));
+}
+
+export function invalidUrl({ method, url }: FastifyRequest): ApiError {
+  return new ApiError(404, `Invalid URL (${method} ${pathOf(url)})`);
+}
+
+export function invalidMethod({ method, url }: FastifyRequest): ApiError {
+  return new ApiError(405, `Invalid method for URL (${method} ${pathOf(url)})`);
+}
+
+export function unsupportedContentType(request: FastifyRequest, expected: string): ApiError {
+  const came = request.headers["content-type"] ?? "";
+  return new ApiError(
+    400,
+    `Unsupported content type: '${came.slice(0, 100)}'. ${request.method} ${pathOf(request.url)} takes ${expected}.`,
+    { code: "unsupported_content_type" },
+  );
+}
+
+export function malformedJson(reason: string): ApiError {
+  return new ApiError(
+    400,
+    `We could not parse the JSON body of your request. Expected valid JSON in UTF-8: ${reason}.`,
+  );
+}
+
+/** Answers what is not even an HTTP request, and closes the connection. */
+export function answerBrokenConnection(error: { code?: string }, socket: Socket): void {
+  const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
+  const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+  const status = tooLarge ? 431 : late ? 408 : 400;
+  const reason = tooLarge
+    ? "its headers are too large"
+    : late
+      ? "it took too long"
+      : "it is malformed";
+  const body = JSON.stringify(
+    errorToWire(new ApiError(status, `We could not read your HTTP request: ${reason}.`)),
+  );
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `x-request-id: ${newHttpRequestId()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
+}
+
+function pathOf(url: string): string {
+  return url.split("?", 1)[0] as string;
+}
+
+/** Undefined for what is no refusal. */
+function toRefusal(error: unknown, request: FastifyRequest): ApiError | undefined {
+  if (error instanceof ApiError) return error;
+  const { code, statusCode, validation, message } = error as FrameworkError;
+  if (validation !== undefined) return schemaRefusal(validation);
+  switch (code) {
+    case "FST_ERR_BAD_URL":
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return invalidUrl(request);
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return unsupportedContentType(request, "application/json");
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return new ApiError(
+        413,
+        `The request body is too large. ${request.method} ${pathOf(request.url)} takes at most ${request.routeOptions.bodyLimit} bytes.`,
+      );
+  }
+  const isRefusal = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+  return isRefusal ? new ApiError(statusCode, message) : undefined;
+}
+
+function serverFault({ id }: FastifyRequest): ApiError {
+  return new ApiError(
+    500,
+    `The server had an error while processing your request. Its log has the cause under ${id}.`,
+  );
+}

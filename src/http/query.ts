@@ -1,0 +1,46 @@
+// Query strings: of keys given twice the last counts, and keys a route does not know are ignored.
+import { ApiError } from "../core/api-error.ts";
+import { aboveMaximum, belowMinimum, unsupportedValue, wrongType } from "./wording.ts";
+
+export type Query = Readonly<Record<string, string | string[] | undefined>>;
+
+export function queryValue(query: unknown, key: string): string | undefined {
+  const value = (query as Query)[key];
+  return Array.isArray(value) ? value.at(-1) : value;
+}
+
+/** `limit`, a whole number in the range. @throws ApiError */
+export function queryLimit(
+  query: unknown,
+  { min, max, fallback }: { min: number; max: number; fallback: number },
+): number {
+  const text = queryValue(query, "limit");
+  if (text === undefined) return fallback;
+  if (!/^[+-]?\d+$/.test(text)) throw wrongType("limit", "an integer", "a string");
+  const limit = Number(text);
+  if (limit < min) throw belowMinimum("limit", min, limit);
+  if (limit > max) throw aboveMaximum("limit", max, limit);
+  return limit;
+}
+
+/** `order`; newest first unless it is "asc". @throws ApiError */
+export function queryOrder(query: unknown): "asc" | "desc" {
+  const order = queryValue(query, "order") ?? "desc";
+  if (order === "asc" || order === "desc") return order;
+  throw unsupportedValue("order", order, ["asc", "desc"]);
+}
+
+/** `after`, the last id of the page before; an empty one is none. */
+export function queryAfter(query: unknown): { after?: string } {
+  const after = queryValue(query, "after");
+  return after ? { after } : {};
+}
+
+/** Runs `read`; its refusal loses code and param, which OpenAI leaves null on some routes. */
+export function withoutDetails<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof ApiError ? new ApiError(error.status, error.message) : error;
+  }
+}

@@ -1,0 +1,220 @@
+// A lane: one upstream and one model of it. Decides when the next request may be sent: below the
+// concurrency limit, within the bytes in flight, and while its gates are open. Refilled from the
+// completion of the request before; the only timer is the one that ends a pause.
+
+import type { Clock } from "../core/clock.ts";
+import type { Upstream } from "../core/upstream.ts";
+import { Gate, type Pass } from "./gate.ts";
+
+/** How many requests a lane may have in flight. A feedback loop can stand here one day. */
+export interface ConcurrencyLimit {
+  current(): number;
+}
+
+/** Something that has requests for a lane. Asked in turn with the others. */
+export interface LaneSource {
+  readonly endpoint: string;
+  /**
+   * Whether a request can be started now: `none`; `one`; or `alone`, when it must be the only one
+   * in flight.
+   */
+  ready(): "none" | "one" | "alone";
+  /** Sends one request; answers the size of its body. Called only when ready. The permit goes back with `finish`. */
+  send(permit: Permit): number;
+}
+
+/** The right to have one request in flight on a lane. */
+export interface Permit {
+  readonly lane: Lane;
+  /** Whether the request was the only one in flight when it was started, and by order. */
+  readonly alone: boolean;
+}
+
+/** What the request's outcome means for everybody on the lane. */
+export type LaneEffect =
+  | { kind: "success" }
+  | { kind: "hold"; scope: "lane" | "endpoint"; reason: string; retryAfterMs: number | null }
+  | { kind: "nothing" };
+
+interface HeldPermit extends Permit {
+  readonly endpoint: string;
+  readonly passes: Record<"lane" | "endpoint", Pass>;
+  sizeBytes: number;
+}
+
+const MAX_BYTES_IN_FLIGHT = 128 * 1024 * 1024;
+
+export interface LaneOptions {
+  upstream: Upstream;
+  model: string;
+  limit: ConcurrencyLimit;
+  clock: Clock;
+  /** Called when the reason for which the lane is paused changes; null: it is not, or was not. */
+  onPause: (reason: string | null, before: string | null) => void;
+}
+
+export class Lane {
+  readonly upstream: Upstream;
+  readonly model: string;
+  readonly #limit: ConcurrencyLimit;
+  readonly #clock: Clock;
+  readonly #onPause: LaneOptions["onPause"];
+  readonly #gate: Gate;
+  readonly #endpointGates = new Map<string, Gate>();
+  readonly #sources: LaneSource[] = [];
+  #next = 0;
+  #inFlight = 0;
+  #bytesInFlight = 0;
+  #exclusive = false;
+  #shownReason: string | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #pumping = false;
+  #again = false;
+
+  constructor(options: LaneOptions) {
+    this.upstream = options.upstream;
+    this.model = options.model;
+    this.#limit = options.limit;
+    this.#clock = options.clock;
+    this.#onPause = options.onPause;
+    this.#gate = new Gate(options.clock);
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get concurrency(): number {
+    return this.#limit.current();
+  }
+
+  /** Why the lane, or one endpoint of it, is paused; null when it is not. */
+  get reason(): string | null {
+    return this.#shownReason;
+  }
+
+  /** Why nothing of `endpoint` is sent; null while it may be. */
+  pausedBecause(endpoint: string): string | null {
+    return this.#gate.reason ?? this.#endpointGates.get(endpoint)?.reason ?? null;
+  }
+
+  add(source: LaneSource): void {
+    this.#sources.push(source);
+    this.pump();
+  }
+
+  remove(source: LaneSource): void {
+    const at = this.#sources.indexOf(source);
+    if (at < 0) return;
+    this.#sources.splice(at, 1);
+    if (at < this.#next) this.#next--;
+  }
+
+  /** Starts as many requests as may be started. Call it when a source has become ready. */
+  pump(): void {
+    // A source that starts or fails at once calls back in here: loop instead of nesting.
+    this.#again = true;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        while (this.#hasRoom() && this.#startOne());
+      }
+    } finally {
+      this.#pumping = false;
+    }
+    this.#wakeAfterPause();
+  }
+
+  #hasRoom(): boolean {
+    if (this.#exclusive || this.#inFlight >= this.#limit.current()) return false;
+    return this.#bytesInFlight < MAX_BYTES_IN_FLIGHT && this.#gate.waitMs === 0;
+  }
+
+  #startOne(): boolean {
+    for (let tried = 0; tried < this.#sources.length; tried++) {
+      if (this.#next >= this.#sources.length) this.#next = 0;
+      const source = this.#sources[this.#next] as LaneSource;
+      const ready = this.#endpointGate(source.endpoint).waitMs === 0 ? source.ready() : "none";
+      if (ready === "alone" && this.#inFlight > 0) {
+        // Let the lane run empty for it; its turn stays.
+        return false;
+      }
+      this.#next++;
+      if (ready === "none") continue;
+      this.#start(source, ready === "alone");
+      return true;
+    }
+    return false;
+  }
+
+  #start(source: LaneSource, alone: boolean): void {
+    const { endpoint } = source;
+    const passes = { lane: this.#gate.pass(), endpoint: this.#endpointGate(endpoint).pass() };
+    const permit: HeldPermit = { lane: this, alone, endpoint, passes, sizeBytes: 0 };
+    this.#inFlight++;
+    this.#exclusive = alone;
+    permit.sizeBytes = source.send(permit);
+    this.#bytesInFlight += permit.sizeBytes;
+  }
+
+  /** Gives a permit back: the request has its outcome. Refills the lane at once. */
+  finish(permit: Permit, effect: LaneEffect): void {
+    const { passes, endpoint, sizeBytes, alone } = permit as HeldPermit;
+    const endpointGate = this.#endpointGate(endpoint);
+    this.#inFlight--;
+    this.#bytesInFlight -= sizeBytes;
+    if (alone) this.#exclusive = false;
+    if (effect.kind === "success") {
+      this.#gate.succeed(passes.lane);
+      endpointGate.succeed(passes.endpoint);
+    } else if (effect.kind === "hold") {
+      const [held, other, otherPass] =
+        effect.scope === "lane"
+          ? [this.#gate, endpointGate, passes.endpoint]
+          : [endpointGate, this.#gate, passes.lane];
+      held.hold(passes[effect.scope], effect.reason, effect.retryAfterMs);
+      // A refusal for one endpoint still shows that the backend answers.
+      if (effect.scope === "endpoint") other.succeed(otherPass);
+      else other.leave(otherPass);
+    } else {
+      this.#gate.leave(passes.lane);
+      endpointGate.leave(passes.endpoint);
+    }
+    this.#showPause();
+    this.pump();
+  }
+
+  #endpointGate(endpoint: string): Gate {
+    let gate = this.#endpointGates.get(endpoint);
+    if (!gate) this.#endpointGates.set(endpoint, (gate = new Gate(this.#clock)));
+    return gate;
+  }
+
+  #showPause(): void {
+    let reason = this.#gate.reason;
+    for (const gate of this.#endpointGates.values()) reason ??= gate.reason;
+    if (reason === this.#shownReason) return;
+    const before = this.#shownReason;
+    this.#shownReason = reason;
+    this.#onPause(reason, before);
+  }
+
+  #wakeAfterPause(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#sources.length === 0) return;
+    let waitMs = this.#gate.waitMs;
+    if (waitMs === 0) {
+      const waits = [...this.#endpointGates.values()].map((gate) => gate.waitMs);
+      waitMs = Math.min(Number.POSITIVE_INFINITY, ...waits.filter((ms) => ms > 0));
+    }
+    if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.pump(), waitMs);
+  }
+
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+}

@@ -1,0 +1,238 @@
+// All lanes of a node: which upstreams serve a model, what is known of them, and the lane for each
+// pair. Keeps the list of models fresh.
+
+import type { Clock } from "../core/clock.ts";
+import { backoffMs } from "../core/retry.ts";
+import type { ModelStore } from "../core/store.ts";
+import type { Upstream } from "../core/upstream.ts";
+import type { Log } from "../observability/log.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import { type ConcurrencyLimit, Lane } from "./lane.ts";
+
+export interface LanesOptions {
+  upstreams: readonly { upstream: Upstream; concurrency: number }[];
+  modelAliases: Readonly<Record<string, string>>;
+  models: ModelStore;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+interface Member {
+  upstream: Upstream;
+  limit: ConcurrencyLimit;
+  /** Null: none known yet, because discovery has never succeeded. */
+  models: ReadonlySet<string> | null;
+  /** Why the last discovery failed. */
+  problem: string | null;
+  failures: number;
+  timer: NodeJS.Timeout | null;
+}
+
+/** What a lane or upstream is waiting for, for people and probes. */
+export interface LaneReport {
+  upstream: string;
+  /** Null: the upstream as a whole. */
+  model: string | null;
+  state: "ok" | "paused" | "models-unknown";
+  /** Null: nothing is in the way. */
+  reason: string | null;
+}
+
+const REDISCOVER_MS = 60_000;
+const DISCOVERY_RETRY = { baseMs: 500, maxMs: 15_000 };
+
+export class Lanes {
+  readonly #options: LanesOptions;
+  readonly #members: Member[];
+  readonly #lanes = new Map<string, Lane>();
+  readonly #listeners = new Set<() => void>();
+  #closed = false;
+
+  constructor(options: LanesOptions) {
+    this.#options = options;
+    this.#members = options.upstreams.map(({ upstream, concurrency }) => ({
+      upstream,
+      limit: { current: () => concurrency },
+      models: upstream.configuredModels && new Set(upstream.configuredModels),
+      problem: null,
+      failures: 0,
+      timer: null,
+    }));
+  }
+
+  /** Loads what earlier discoveries found and begins to ask again. Doesn't wait for any upstream. */
+  async start(): Promise<void> {
+    const stored = await this.#options.models.all();
+    for (const member of this.#members) {
+      if (member.upstream.configuredModels) continue;
+      const models = stored.get(member.upstream.name);
+      if (models) member.models = new Set(models);
+      void this.#discover(member);
+    }
+  }
+
+  /** Calls `listener` when models become known, or a lane pauses or goes on. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** The model's name at the upstreams: aliases applied. */
+  resolve(requestedModel: string): string {
+    return this.#options.modelAliases[requestedModel] ?? requestedModel;
+  }
+
+  /** Whether some upstream serves the model at the endpoint. The empty model stands for "none named". */
+  serves(endpoint: string, model: string): boolean {
+    return this.#serving(endpoint, model).length > 0;
+  }
+
+  /** Whether some upstream serves the endpoint at all, for whatever model. */
+  servesEndpoint(endpoint: string): boolean {
+    return this.#members.some(({ upstream }) => upstream.endpoints.includes(endpoint));
+  }
+
+  /** The names a client may use at the endpoint (at all of them without one): models and aliases. */
+  names(endpoint?: string): string[] {
+    const names = new Set<string>();
+    for (const { upstream, models } of this.#members) {
+      if (endpoint !== undefined && !upstream.endpoints.includes(endpoint)) continue;
+      for (const model of models ?? []) names.add(model);
+    }
+    for (const [alias, model] of Object.entries(this.#options.modelAliases)) {
+      if (names.has(model)) names.add(alias);
+    }
+    return [...names].sort();
+  }
+
+  /** Why it can't be said yet which models the endpoint has: an upstream was never reached. Null when all is known. */
+  unknownBecause(endpoint: string): string | null {
+    const unknown = this.#members.find(
+      ({ upstream, models }) => models === null && upstream.endpoints.includes(endpoint),
+    );
+    if (!unknown) return null;
+    const problem = unknown.problem ?? "no answer yet";
+    return `waiting for upstream ${unknown.upstream.name} to list its models (${problem})`;
+  }
+
+  /** The lanes on which the model's requests to the endpoint can be sent. */
+  lanesFor(endpoint: string, model: string): Lane[] {
+    return this.#serving(endpoint, model).map((member) => this.#lane(member, model));
+  }
+
+  /** Why no lane takes the model's requests at present; null when one does. */
+  pausedBecause(endpoint: string, model: string): string | null {
+    const lanes = this.lanesFor(endpoint, model);
+    const reasons = lanes.map((lane) => lane.pausedBecause(endpoint));
+    if (reasons.includes(null)) return null;
+    return reasons[0] ?? `no upstream serves the model '${model}' at ${endpoint} any more`;
+  }
+
+  /** The state of every upstream and of every lane that was used. */
+  report(): LaneReport[] {
+    const upstreams = this.#members.map(({ upstream, models, problem }): LaneReport => {
+      const isKnown = models !== null;
+      const reason = isKnown ? null : (problem ?? "no answer yet");
+      return {
+        upstream: upstream.name,
+        model: null,
+        state: isKnown ? "ok" : "models-unknown",
+        reason,
+      };
+    });
+    const lanes = [...this.#lanes.values()].map((lane): LaneReport => {
+      const { upstream, model, reason } = lane;
+      return { upstream: upstream.name, model, state: reason === null ? "ok" : "paused", reason };
+    });
+    return [...upstreams, ...lanes];
+  }
+
+  /** Brings the gauge of requests in flight up to date. */
+  publishInFlight(): void {
+    for (const { upstream, model, inFlight } of this.#lanes.values()) {
+      this.#options.metrics.requestsInFlight.set({ upstream: upstream.name, model }, inFlight);
+    }
+  }
+
+  #serving(endpoint: string, model: string): Member[] {
+    return this.#members.filter(({ upstream, models }) => {
+      return upstream.endpoints.includes(endpoint) && (model === "" || models?.has(model) === true);
+    });
+  }
+
+  #lane(member: Member, model: string): Lane {
+    const key = JSON.stringify([member.upstream.name, model]);
+    let lane = this.#lanes.get(key);
+    if (!lane) {
+      lane = new Lane({
+        upstream: member.upstream,
+        model,
+        limit: member.limit,
+        clock: this.#options.clock,
+        onPause: (reason, before) => this.#showPause(member.upstream.name, model, reason, before),
+      });
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  #showPause(upstream: string, model: string, reason: string | null, before: string | null): void {
+    const { log, metrics } = this.#options;
+    if (reason === null) log.info({ upstream, model }, "lane goes on");
+    else log.warn({ upstream, model, reason }, "lane paused");
+    if (before !== null) metrics.lanePaused.remove({ upstream, model, reason: before });
+    if (reason !== null) metrics.lanePaused.set({ upstream, model, reason }, 1);
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #discover(member: Member): Promise<void> {
+    const { upstream } = member;
+    const found = await upstream.discover();
+    if (this.#closed) return;
+    if (found.ok) {
+      if (member.problem !== null)
+        this.#options.log.info({ upstream: upstream.name }, "upstream answers");
+      member.problem = null;
+      member.failures = 0;
+      await this.#learn(member, found.models);
+    } else {
+      if (member.problem === null) {
+        this.#options.log.warn(
+          { upstream: upstream.name, detail: found.detail },
+          "upstream does not list its models; will ask again",
+        );
+      }
+      member.problem = found.detail;
+      member.failures++;
+    }
+    const waitMs = found.ok
+      ? REDISCOVER_MS
+      : backoffMs(member.failures, DISCOVERY_RETRY, Math.random());
+    if (!this.#closed) member.timer = setTimeout(() => void this.#discover(member), waitMs);
+  }
+
+  async #learn(member: Member, models: string[]): Promise<void> {
+    const known = member.models;
+    if (known !== null && known.size === models.length && models.every((model) => known.has(model)))
+      return;
+    member.models = new Set(models);
+    const { name } = member.upstream;
+    this.#options.log.info({ upstream: name, models: models.slice(0, 20) }, "models known");
+    this.#changed();
+    try {
+      await this.#options.models.save(name, models, this.#options.clock.now());
+    } catch (error) {
+      this.#options.log.warn({ err: error, upstream: name }, "could not store the models found");
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#members) if (timer) clearTimeout(timer);
+    for (const lane of this.#lanes.values()) lane.close();
+  }
+}

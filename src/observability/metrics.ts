@@ -1,0 +1,74 @@
+// The metrics of one Offpeak process, in a registry of its own. Names and labels are public: people
+// build alerts on them.
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { BatchStatus } from "../core/batch.ts";
+
+/** 0.1 ms to 5 s: from a memory-backed directory to a disk in trouble. */
+const COMMIT_SECONDS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/**
+ * Makes all metrics.
+ * @param countBatches asked at every scrape for the number of batches in each status
+ */
+export function createMetrics(countBatches: () => Promise<Record<BatchStatus, number>>) {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  new Gauge({
+    name: "offpeak_batches",
+    help: "Batches by status.",
+    labelNames: ["status"] as const,
+    registers,
+    async collect() {
+      for (const [status, count] of Object.entries(await countBatches())) {
+        this.set({ status }, count);
+      }
+    },
+  });
+
+  return {
+    registry,
+    lines: new Counter({
+      name: "offpeak_lines_total",
+      help: "Lines with a recorded result, by outcome.",
+      labelNames: ["outcome"] as const,
+      registers,
+    }),
+    attempts: new Counter({
+      name: "offpeak_attempts_total",
+      help: "Requests sent to upstreams, by what came of them.",
+      labelNames: ["upstream", "result"] as const,
+      registers,
+    }),
+    requestsInFlight: new Gauge({
+      name: "offpeak_requests_in_flight",
+      help: "Requests sent to an upstream and not yet answered.",
+      labelNames: ["upstream", "model"] as const,
+      registers,
+    }),
+    /** Set to 1 when a lane pauses; `remove` its labels when it goes on. */
+    lanePaused: new Gauge({
+      name: "offpeak_lane_paused",
+      help: "1 for each lane that is paused, with the reason.",
+      labelNames: ["upstream", "model", "reason"] as const,
+      registers,
+    }),
+    journalCommitSeconds: new Histogram({
+      name: "offpeak_journal_commit_seconds",
+      help: "Time to append to a journal and make it durable.",
+      buckets: COMMIT_SECONDS,
+      registers,
+    }),
+    httpRequests: new Counter({
+      name: "offpeak_http_requests_total",
+      help: "HTTP requests answered, by method, route and status.",
+      labelNames: ["method", "route", "status"] as const,
+      registers,
+    }),
+  };
+}

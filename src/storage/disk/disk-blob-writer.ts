@@ -1,0 +1,82 @@
+// One blob being written: into a temporary file, in large pieces, renamed to its key at commit. When
+// anything fails, a full disk for one, the temporary file is removed at once.
+
+import { rename, unlink } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import type { BlobWriter } from "../../core/blob-store.ts";
+import type { DurableFolders } from "./durable-folders.ts";
+import { writeAll } from "./write-all.ts";
+
+/** Smaller chunks are gathered up to this, so that there is not a call to the system for each. */
+const GATHERED_BYTES = 256 * 1024;
+
+export class DiskBlobWriter implements BlobWriter {
+  readonly #handle: FileHandle;
+  readonly #temporaryPath: string;
+  readonly #path: string;
+  readonly #folders: DurableFolders;
+  #gathered: Buffer | undefined;
+  #gatheredBytes = 0;
+  #sizeBytes = 0;
+  #ended = false;
+
+  constructor(handle: FileHandle, temporaryPath: string, path: string, folders: DurableFolders) {
+    this.#handle = handle;
+    this.#temporaryPath = temporaryPath;
+    this.#path = path;
+    this.#folders = folders;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#orAbort(async () => {
+      if (this.#gatheredBytes + chunk.length > GATHERED_BYTES) await this.#flush();
+      if (chunk.length >= GATHERED_BYTES) {
+        await writeAll(this.#handle, [chunk]);
+      } else {
+        this.#gathered ??= Buffer.allocUnsafeSlow(GATHERED_BYTES);
+        this.#gathered.set(chunk, this.#gatheredBytes);
+        this.#gatheredBytes += chunk.length;
+      }
+      this.#sizeBytes += chunk.length;
+    });
+  }
+
+  async commit(): Promise<void> {
+    await this.#orAbort(async () => {
+      await this.#flush();
+      await this.#handle.datasync();
+      await this.#folders.createEntry(this.#path, () => rename(this.#temporaryPath, this.#path));
+    });
+    this.#ended = true;
+    this.#gathered = undefined;
+    await this.#handle.close();
+  }
+
+  async abort(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#gathered = undefined;
+    await this.#handle.close();
+    await unlink(this.#temporaryPath);
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#gathered === undefined || this.#gatheredBytes === 0) return;
+    await writeAll(this.#handle, [this.#gathered.subarray(0, this.#gatheredBytes)]);
+    this.#gatheredBytes = 0;
+  }
+
+  async #orAbort(step: () => Promise<void>): Promise<void> {
+    if (this.#ended) throw new Error(`The blob for ${this.#path} was committed or aborted before.`);
+    try {
+      await step();
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+  }
+}

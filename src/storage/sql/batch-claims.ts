@@ -1,0 +1,105 @@
+// Who plans and who assembles a batch.
+
+import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import { LeaseLostError } from "../../core/store.ts";
+import type { BatchClaim, BatchStore } from "../../core/store.ts";
+import { toOneBatch } from "./batch-record.ts";
+import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
+import type { BatchRow } from "./schema.ts";
+import { idsOf, numberOf, textOf } from "./sql-database.ts";
+import type { SqlDatabase, Tx } from "./sql-database.ts";
+
+type BatchClaims = Pick<
+  BatchStore,
+  "claimPlanning" | "claimAssembling" | "renewClaims" | "releaseClaim"
+>;
+
+export function batchClaims(database: SqlDatabase): BatchClaims {
+  /** Takes the oldest free batch for which `condition` holds. */
+  async function claimOldest(
+    tx: Tx,
+    owner: string,
+    leaseMs: number,
+    condition: RawBuilder<boolean>,
+  ): Promise<BatchClaim | undefined> {
+    const row = await tx
+      .updateTable("batches")
+      .set(taken(database, owner, leaseMs))
+      .where("seq", "=", (query) =>
+        query
+          .selectFrom("batches")
+          .select("seq")
+          .where(condition)
+          .where(isFree(database, "batches"))
+          .orderBy("seq")
+          .limit(1),
+      )
+      .returningAll()
+      .executeTakeFirst();
+    return row && { batch: await toOneBatch(database, tx, row), epoch: row.epoch };
+  }
+
+  return {
+    claimPlanning: (owner, leaseMs, except) =>
+      database.write((tx) =>
+        claimOldest(
+          tx,
+          owner,
+          leaseMs,
+          sql`batches.status = 'validating' and batches.id not in ${idsOf(database, tx, except)}`,
+        ),
+      ),
+
+    claimAssembling: (owner, leaseMs) =>
+      database.write((tx) =>
+        claimOldest(
+          tx,
+          owner,
+          leaseMs,
+          sql`batches.ending is not null and batches.ended = 0 and not exists (
+            select 1 from shards where shards.batch_id = batches.id
+            and shards.lease_owner is not null and not ${isFree(database, "shards")})`,
+        ),
+      ),
+
+    renewClaims: (owner, leaseMs, claims) =>
+      database.write(async (tx) => {
+        const renewed = await tx
+          .updateTable("batches")
+          .from(database.elements(claims))
+          .set({ lease_expires_at: leaseEnd(database, leaseMs) })
+          .where("batches.id", "=", textOf("batchId"))
+          .where(isClaimed("batches", numberOf("epoch")))
+          .where("batches.lease_owner", "=", owner)
+          .returning("batches.id")
+          .execute();
+        const kept = new Set(renewed.map((row) => row.id));
+        return claims.map((claim) => claim.batchId).filter((id) => !kept.has(id));
+      }),
+
+    releaseClaim: (batchId, epoch) =>
+      database.write(async (tx) => {
+        await tx
+          .updateTable("batches")
+          .set(givenBack)
+          .where("id", "=", batchId)
+          .where(isClaimed("batches", epoch))
+          .execute();
+      }),
+  };
+}
+
+/** The batch while `epoch` is its claim. Throws LeaseLostError. */
+export async function claimedBatch(tx: Tx, batchId: string, epoch: number): Promise<BatchRow> {
+  const row = await tx
+    .selectFrom("batches")
+    .selectAll()
+    .where("id", "=", batchId)
+    .where(isClaimed("batches", epoch))
+    .executeTakeFirst();
+  if (row === undefined) {
+    throw new LeaseLostError(`Epoch ${epoch} is not the claim of batch ${batchId} any more.`);
+  }
+  return row;
+}

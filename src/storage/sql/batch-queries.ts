@@ -1,0 +1,140 @@
+// What can be asked about batches, and the remarks that change nothing of their course.
+
+import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import { batchStatuses } from "../../core/batch.ts";
+import type { BatchStatus } from "../../core/batch.ts";
+import type { BatchStore, RunnableBatch } from "../../core/store.ts";
+import { toBatches, toOneBatch } from "./batch-record.ts";
+import { isFree } from "./lease.ts";
+import { cursorPosition, toPage } from "./paging.ts";
+import { idsOf } from "./sql-database.ts";
+import type { SqlDatabase } from "./sql-database.ts";
+
+type BatchQueries = Pick<
+  BatchStore,
+  "get" | "list" | "listRunnable" | "endings" | "setWaitingReason" | "listUnswept" | "countByStatus"
+>;
+
+export function batchQueries(database: SqlDatabase): BatchQueries {
+  /** The batch has a shard that can be claimed, of the model if one is given. */
+  function hasFreeShard(model: RawBuilder<boolean>): RawBuilder<boolean> {
+    return sql`exists (select 1 from shards where shards.batch_id = batches.id
+      and shards.done = 0 and ${isFree(database, "shards")} and ${model})`;
+  }
+
+  return {
+    get: (projectId, id) =>
+      database.read(async (tx) => {
+        const row = await tx
+          .selectFrom("batches")
+          .selectAll()
+          .where("id", "=", id)
+          .where("project_id", "=", projectId)
+          .executeTakeFirst();
+        return row && toOneBatch(database, tx, row);
+      }),
+
+    list: (projectId, { after, limit }) =>
+      database.read(async (tx) => {
+        let query = tx
+          .selectFrom("batches")
+          .selectAll()
+          .where("project_id", "=", projectId)
+          .orderBy("seq", "desc")
+          .limit(limit + 1);
+        if (after !== undefined) {
+          query = query.where("seq", "<", await cursorPosition(tx, "batches", projectId, after));
+        }
+        const { data, hasMore } = toPage(await query.execute(), limit);
+        return { data: await toBatches(database, tx, data), hasMore };
+      }),
+
+    listRunnable: (limit) =>
+      database.read(async (tx) => {
+        const rows = await tx
+          .selectFrom("batches")
+          .innerJoin("batch_models", "batch_models.batch_id", "batches.id")
+          .select([
+            "batches.id",
+            "batches.project_id",
+            "batches.endpoint",
+            "batches.created_at",
+            "batches.expires_at",
+            "batch_models.model",
+          ])
+          .where("batches.seq", "in", (query) =>
+            query
+              .selectFrom("batches")
+              .select("seq")
+              .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
+              .where(hasFreeShard(sql`true`))
+              .orderBy("seq")
+              .limit(limit),
+          )
+          .where(hasFreeShard(sql`shards.model = batch_models.model`))
+          .orderBy("batches.seq")
+          .orderBy("batch_models.model")
+          .execute();
+        const batches = new Map<string, RunnableBatch>();
+        for (const row of rows) {
+          const batch: RunnableBatch = batches.get(row.id) ?? {
+            batchId: row.id,
+            projectId: row.project_id,
+            endpoint: row.endpoint,
+            createdAt: row.created_at,
+            expiresAt: row.expires_at,
+            models: [],
+          };
+          batch.models.push(row.model);
+          batches.set(row.id, batch);
+        }
+        return [...batches.values()];
+      }),
+
+    endings: (batchIds) =>
+      database.read(async (tx) => {
+        const rows = await tx
+          .selectFrom("batches")
+          .select(["id", "ending"])
+          .where("id", "in", idsOf(database, tx, batchIds))
+          .where((is) => is.or([is("ending", "is not", null), is("ended", "=", 1)]))
+          .execute();
+        return new Map(rows.map((row) => [row.id, row.ending]));
+      }),
+
+    setWaitingReason: (batchIds, reason) =>
+      database.write(async (tx) => {
+        await tx
+          .updateTable("batches")
+          .set({ waiting_reason: reason })
+          .where("id", "in", idsOf(database, tx, batchIds))
+          .where("ended", "=", 0)
+          .where("waiting_reason", "is distinct from", reason)
+          .execute();
+      }),
+
+    listUnswept: (limit) =>
+      database.read(async (tx) => {
+        const rows = await tx
+          .selectFrom("batches")
+          .select("id")
+          .where(sql<boolean>`batches.ended = 1 and batches.swept = 0`)
+          .orderBy("seq")
+          .limit(limit)
+          .execute();
+        return rows.map((row) => row.id);
+      }),
+
+    countByStatus: () =>
+      database.read(async (tx) => {
+        const counts = Object.fromEntries(batchStatuses.map((status) => [status, 0])) as Record<
+          BatchStatus,
+          number
+        >;
+        const rows = await tx.selectFrom("batch_counts").selectAll().execute();
+        for (const row of rows) counts[row.status] = row.batches;
+        return counts;
+      }),
+  };
+}

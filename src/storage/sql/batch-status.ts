@@ -1,0 +1,42 @@
+// Changes of a batch's status: the only place that writes the column, keeps the number of batches in
+// each status, and refuses what statusTransitions does not allow.
+
+import { sql } from "kysely";
+import type { Updateable } from "kysely";
+import { statusTransitions } from "../../core/batch.ts";
+import type { BatchStatus } from "../../core/batch.ts";
+import { ConflictError } from "../../core/store.ts";
+import type { Tables } from "./schema.ts";
+import type { Tx } from "./sql-database.ts";
+
+/** Sets the status and its time, and `also`. Throws ConflictError when the batch has moved on. */
+export async function changeStatus(
+  tx: Tx,
+  batch: { id: string; status: BatchStatus },
+  to: Exclude<BatchStatus, "validating">,
+  at: number,
+  also: Updateable<Tables["batches"]>,
+): Promise<void> {
+  const from = batch.status;
+  if (!statusTransitions[from].includes(to)) {
+    throw new ConflictError(`Batch ${batch.id} is ${from}; it cannot become ${to}.`);
+  }
+  const { numUpdatedRows } = await tx
+    .updateTable("batches")
+    .set({ ...also, status: to, [`${to}_at`]: at })
+    .where("id", "=", batch.id)
+    .where("status", "=", from)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) throw new ConflictError(`Batch ${batch.id} is not ${from} any more.`);
+  await count(tx, from, -1);
+  await count(tx, to, 1);
+}
+
+/** Adds to the number of batches in a status. */
+export async function count(tx: Tx, status: BatchStatus, more: 1 | -1): Promise<void> {
+  await tx
+    .updateTable("batch_counts")
+    .set({ batches: sql<number>`batches + ${more}` })
+    .where("status", "=", status)
+    .execute();
+}

@@ -1,0 +1,42 @@
+// What a database must offer to the stores here; everything in which databases differ is behind it.
+// The stores rely on transactions being serializable: what they read stays true until they commit.
+
+import { sql } from "kysely";
+import type { AliasedRawBuilder, Expression, RawBuilder, Transaction } from "kysely";
+import type { Tables } from "./schema.ts";
+
+export type Tx = Transaction<Tables>;
+
+export interface SqlDatabase {
+  /** Where the data is, for messages. */
+  readonly location: string;
+  /** Column type of a number that grows with every row. */
+  readonly sequenceType: string;
+  /** Runs `work` on one unchanging state of the data. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` as one serializable transaction, durable when this resolves; nothing is changed
+   * when `work` throws. It may be run again after a conflict with another node.
+   */
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** The time that judges leases, epoch ms. */
+  now(): Expression<number>;
+  /** A list as a table `item` with one row for each element: one parameter, whatever its length. */
+  elements(list: readonly object[]): AliasedRawBuilder<{ value: unknown }, "item">;
+  close(): Promise<void>;
+}
+
+/** A text member of the current element of `elements`. */
+export function textOf(member: string): RawBuilder<string> {
+  return sql<string>`(item.value ->> ${sql.lit(member)})`;
+}
+
+/** A whole-number member of the current element of `elements`. */
+export function numberOf(member: string): RawBuilder<number> {
+  return sql<number>`cast(item.value ->> ${sql.lit(member)} as bigint)`;
+}
+
+/** A query for the ids of a list, to be used with `in`. */
+export function idsOf(database: SqlDatabase, tx: Tx, ids: readonly string[]) {
+  return tx.selectFrom(database.elements(ids.map((id) => ({ id })))).select(textOf("id").as("id"));
+}

@@ -1,0 +1,34 @@
+// The Store on any SQL database: the stores of the nouns, put together.
+
+import type { Store } from "../../core/store.ts";
+import { batchClaims } from "./batch-claims.ts";
+import { batchLifecycle } from "./batch-lifecycle.ts";
+import { batchQueries } from "./batch-queries.ts";
+import { fileStore } from "./file-store.ts";
+import { givenBack } from "./lease.ts";
+import { modelStore } from "./model-store.ts";
+import { shardStore } from "./shard-store.ts";
+import type { SqlDatabase } from "./sql-database.ts";
+
+/** `database` is migrated; closing the store closes it. */
+export function sqlStore(database: SqlDatabase): Store {
+  return {
+    files: fileStore(database),
+    batches: {
+      ...batchQueries(database),
+      ...batchClaims(database),
+      ...batchLifecycle(database),
+    },
+    shards: shardStore(database),
+    models: modelStore(database),
+
+    voidLeases: () =>
+      database.write(async (tx) => {
+        for (const table of ["batches", "shards"] as const) {
+          await tx.updateTable(table).set(givenBack).where("lease_owner", "is not", null).execute();
+        }
+      }),
+
+    close: () => database.close(),
+  };
+}

@@ -1,0 +1,55 @@
+// Opens the Store on SQLite.
+
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Clock } from "../../core/clock.ts";
+import type { Store } from "../../core/store.ts";
+import { SchemaVersionError, migrate } from "./migrations.ts";
+import { sqlStore } from "./sql-store.ts";
+import { SqliteDatabase } from "./sqlite-database.ts";
+
+const IN_MEMORY = ":memory:";
+const BUSY_LIMIT_MS = 10_000;
+
+/**
+ * Opens the database file `path`, creating it in its existing folder, or one in memory. Throws
+ * SchemaVersionError when a newer Offpeak wrote it, and an Error that names the file when it cannot be used.
+ */
+export async function openSqliteStore({
+  path,
+  clock,
+}: {
+  path: string;
+  clock: Clock;
+}): Promise<Store> {
+  try {
+    const database = new SqliteDatabase({ path, clock, busyLimitMs: BUSY_LIMIT_MS });
+    try {
+      await database.configure();
+      await migrate(database);
+      if (path !== IN_MEMORY) await syncFolder(dirname(path));
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+    return sqlStore(database);
+  } catch (error) {
+    if (error instanceof SchemaVersionError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `Cannot use ${path} as the database: ${reason}. It must be a database of Offpeak, ` +
+        `or a new file in a folder that exists and can be written.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The entry of a new database in its folder is to outlive a power cut too. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

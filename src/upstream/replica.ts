@@ -1,0 +1,139 @@
+// One base URL of an upstream: its connections, how many requests it has, and whether it lately
+// refused. One undici Client per request in flight, since a pool costs more the more it connects.
+
+import { Client, type Dispatcher } from "undici";
+import type { Clock } from "../core/clock.ts";
+import { backoffMs } from "../core/retry.ts";
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 5_000;
+const DISCOVERY_BODY_BYTES = 4 * 1024 * 1024;
+const REFUSAL_PAUSE = { baseMs: 500, maxMs: 10_000 };
+
+export class Replica {
+  readonly baseUrl: string;
+  readonly #origin: string;
+  readonly #basePath: string;
+  readonly #headers: Record<string, string>;
+  readonly #clock: Clock;
+  readonly #idle: Client[] = [];
+  readonly #busy = new Set<Client>();
+  #refusals = 0;
+  #avoidUntilMs = 0;
+
+  constructor(baseUrl: string, headers: Record<string, string>, clock: Clock) {
+    const url = new URL(baseUrl);
+    this.baseUrl = baseUrl;
+    this.#origin = url.origin;
+    this.#basePath = url.pathname.replace(/\/+$/, "");
+    this.#headers = headers;
+    this.#clock = clock;
+  }
+
+  get inFlight(): number {
+    return this.#busy.size;
+  }
+
+  /** True while other replicas should be tried first, because this one could not be reached. */
+  get avoided(): boolean {
+    return this.#clock.monotonicMs() < this.#avoidUntilMs;
+  }
+
+  /** Takes a connection; give it back with `release`. */
+  acquire(): Client {
+    const client =
+      this.#idle.pop() ??
+      new Client(this.#origin, {
+        pipelining: 1,
+        // Undici's own timers are coarse; the upstream keeps the request timeout.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: { timeout: CONNECT_TIMEOUT_MS },
+      });
+    this.#busy.add(client);
+    return client;
+  }
+
+  release(client: Client): void {
+    this.#busy.delete(client);
+    if (!client.destroyed) this.#idle.push(client);
+  }
+
+  /** Options of a POST to `endpoint`, a path that begins with `/v1/`. */
+  post(endpoint: string, body: Uint8Array, requestId: string): Dispatcher.DispatchOptions {
+    return {
+      method: "POST",
+      // Base URLs end in the version that clients write in front of the path.
+      path: this.#basePath + endpoint.replace(/^\/v1/, ""),
+      headers: { ...this.#headers, "content-type": "application/json", "x-request-id": requestId },
+      body,
+    };
+  }
+
+  reached(): void {
+    this.#refusals = 0;
+    this.#avoidUntilMs = 0;
+  }
+
+  notReached(): void {
+    this.#refusals++;
+    const pauseMs = backoffMs(this.#refusals, REFUSAL_PAUSE, Math.random());
+    this.#avoidUntilMs = this.#clock.monotonicMs() + pauseMs;
+  }
+
+  /** Whether anything answers at all. Never throws. */
+  async alive(): Promise<boolean> {
+    const answer = await this.#get("/models", PROBE_TIMEOUT_MS);
+    return answer.status !== null;
+  }
+
+  /** The ids that `GET /models` lists, or why there are none. Never throws. */
+  async models(): Promise<{ ok: true; models: string[] } | { ok: false; detail: string }> {
+    const answer = await this.#get("/models", CONNECT_TIMEOUT_MS);
+    const where = `GET ${this.baseUrl}/models`;
+    if (answer.status === null) return { ok: false, detail: `${where}: ${answer.detail}` };
+    if (answer.status !== 200) return { ok: false, detail: `${where} answered ${answer.status}` };
+    try {
+      const list = JSON.parse(answer.text) as { data: { id: unknown }[] };
+      const models = list.data.map(({ id }) => id).filter((id) => typeof id === "string");
+      return { ok: true, models };
+    } catch {
+      return { ok: false, detail: `${where} did not answer with a list of models` };
+    }
+  }
+
+  async #get(
+    path: string,
+    timeoutMs: number,
+  ): Promise<{ status: number; text: string } | { status: null; detail: string }> {
+    const client = new Client(this.#origin, { maxResponseSize: DISCOVERY_BODY_BYTES });
+    try {
+      const { statusCode, body } = await client.request({
+        method: "GET",
+        path: this.#basePath + path,
+        headers: this.#headers,
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      return { status: statusCode, text: await body.text() };
+    } catch (error) {
+      return { status: null, detail: describeNetworkError(error) };
+    } finally {
+      await client.destroy();
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#idle, ...this.#busy].map((client) => client.destroy()));
+    this.#idle.length = 0;
+  }
+}
+
+/** What went wrong, in words for people; never the request's headers or body. */
+export function describeNetworkError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // A refused connection to a name with several addresses is an AggregateError without a message.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
+  if (first instanceof Error) return describeNetworkError(first);
+  const { code } = error as { code?: unknown };
+  return error.message || (typeof code === "string" ? code : error.name);
+}
