@@ -32,6 +32,11 @@ class Superseded extends Error {
   override readonly name = "Superseded";
 }
 
+/** A model may be served by an upstream that has not been reached yet. */
+class ModelsUnknown extends Error {
+  override readonly name = "ModelsUnknown";
+}
+
 export class Planner {
   readonly #options: PlannerOptions;
 
@@ -58,21 +63,24 @@ export class Planner {
       const result = await this.#examine(claim, () => {
         if (stopping.aborted || held.lost.aborted) throw new Superseded();
       });
-      if (result.kind === "waiting") {
-        await store.batches.setWaitingReason([batch.id], result.reason);
-        await store.batches.releaseClaim(batch.id, epoch);
-        return "waiting";
-      }
       if (batch.waitingReason !== null) await store.batches.setWaitingReason([batch.id], null);
       log.info({ batch_id: batch.id, ...result.about }, `batch ${result.kind}`);
       if (result.kind === "planned") signals.emit("batch-planned");
     } catch (error) {
+      if (error instanceof ModelsUnknown) {
+        await store.batches.setWaitingReason([batch.id], error.message);
+        await store.batches.releaseClaim(batch.id, epoch);
+        return "waiting";
+      }
       if (error instanceof Superseded || error instanceof ConflictError) {
         // Cancelled meanwhile, or this node stops: whoever comes next starts anew.
         await this.#options.blobs.delete(blobKeys.plan(batch.id, epoch));
         await store.batches.releaseClaim(batch.id, epoch);
         signals.emit("batch-ending");
       } else if (!(error instanceof LeaseLostError)) {
+        // The claim is left to run out, which makes the pause before the next try.
+        const reason = error instanceof Error ? error.message : String(error);
+        await store.batches.setWaitingReason([batch.id], `its input can't be read: ${reason}`);
         throw error;
       }
     } finally {
@@ -84,10 +92,7 @@ export class Planner {
   async #examine(
     { batch, epoch }: BatchClaim,
     checkpoint: () => void,
-  ): Promise<
-    | { kind: "waiting"; reason: string }
-    | { kind: "planned" | "failed"; about: Record<string, unknown> }
-  > {
+  ): Promise<{ kind: "planned" | "failed"; about: Record<string, unknown> }> {
     const { store, blobs, clock, lanes, limits } = this.#options;
     const refuse = async (errors: ValidationError[]) => {
       await store.batches.failValidation(batch.id, epoch, errors, clock.now());
@@ -108,11 +113,11 @@ export class Planner {
       return refuse([wholeFile("url_not_found", message, "url")]);
     }
     await store.batches.startPlanning(batch.id, epoch, clock.now());
-    let waiting: string | null = null;
     const serves = (requested: string): boolean => {
       if (late || lanes.serves(endpoint.path, lanes.resolve(requested))) return true;
-      waiting ??= lanes.unknownBecause(endpoint.path);
-      return waiting !== null;
+      const reason = lanes.unknownBecause(endpoint.path);
+      if (reason !== null) throw new ModelsUnknown(reason);
+      return false;
     };
     const planKey = blobKeys.plan(batch.id, epoch);
     const plan = await buildPlan({
@@ -131,10 +136,6 @@ export class Planner {
       },
     });
     if (!plan.ok) return refuse(plan.errors);
-    if (waiting !== null) {
-      await blobs.delete(planKey);
-      return { kind: "waiting", reason: waiting };
-    }
     const { total, models, shards } = plan;
     const model = models.length === 1 ? models[0] || null : null;
     await store.batches.finishPlanning(batch.id, epoch, {

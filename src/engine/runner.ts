@@ -6,6 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import { ResultIds } from "../core/ids.ts";
 import type { StopReason } from "../core/stop-reason.ts";
 import type { RunnableBatch, ShardClaim, Store } from "../core/store.ts";
+import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -13,7 +14,7 @@ import { byTurn } from "./claim-order.ts";
 import type { FreeSpace } from "./free-space.ts";
 import type { Leases } from "./leases.ts";
 import { type PlanSlice, readPlanSlice } from "./plan.ts";
-import { ShardRun, type ShardRunSettings } from "./shard-run.ts";
+import { type RunEnd, ShardRun, type ShardRunSettings } from "./shard-run.ts";
 import { takeOver } from "./take-over.ts";
 import { WaitingReasons } from "./waiting-reasons.ts";
 
@@ -29,7 +30,7 @@ export interface RunnerOptions {
   settings: ShardRunSettings;
   /** Called when a batch may be ready for assembling. */
   onBatchSettled: () => void;
-  /** Called when a shard has ended, so that there may be room for another. */
+  /** Called when there may be room for another shard. */
   onRoom: () => void;
 }
 
@@ -37,6 +38,13 @@ export interface RunnerOptions {
 const RUNNABLE_LIMIT = 200;
 /** Shards that are run at the same time for one model, so that small batches are not stuck behind large ones. */
 const MAX_RUNS_PER_MODEL = 16;
+/** The next shard is claimed while there are still so many rounds of requests in those at hand. */
+const ROUNDS_AHEAD = 4;
+
+/** Unsent lines below which the next shard is wanted. */
+function lowWater(lanes: readonly Lane[]): number {
+  return ROUNDS_AHEAD * lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
+}
 
 export class Runner {
   readonly #options: RunnerOptions;
@@ -78,43 +86,44 @@ export class Runner {
 
   async #claim(runnable: RunnableBatch[], stopping: AbortSignal): Promise<void> {
     const { store, leases, clock } = this.#options;
-    const candidates = runnable.filter(({ batchId }) => !this.#broken.has(batchId));
-    let progress = true;
-    while (progress && !stopping.aborted) {
-      progress = false;
+    let candidates = runnable;
+    while (!stopping.aborted) {
+      candidates = candidates.filter(({ batchId }) => !this.#broken.has(batchId));
+      // Every claim changes whose turn it is.
       const active = new Set([...this.#runs.values()].map(({ claim }) => claim.batchId));
-      for (const batch of byTurn(candidates, active)) {
-        const models = batch.models.filter((model) => this.#wants(batch, model, active));
-        if (models.length === 0) continue;
-        const claimedAtMs = clock.monotonicMs();
-        const claims = await store.shards.claim(batch.batchId, {
-          models,
-          owner: leases.owner,
-          leaseMs: leases.leaseMs,
-          limit: 1,
-        });
-        for (const claim of claims) await this.#open(claim, claimedAtMs);
-        if (claims.length === 0) candidates.splice(candidates.indexOf(batch), 1);
-        progress = true;
-        // Each claim changes whose turn it is.
-        break;
-      }
+      const next = byTurn(candidates, active)
+        .map((batch) => ({ batch, models: this.#wantedModels(batch, active) }))
+        .find(({ models }) => models.length > 0);
+      if (!next) return;
+      const { batch, models } = next;
+      const claimedAtMs = clock.monotonicMs();
+      const { owner, leaseMs } = leases;
+      const query = { models, owner, leaseMs, limit: 1 };
+      const [claim] = await store.shards.claim(batch.batchId, query);
+      if (claim) await this.#open(claim, claimedAtMs);
+      else candidates = candidates.filter((candidate) => candidate !== batch);
     }
   }
 
-  /** Whether another shard of this batch and model is wanted now. */
-  #wants(batch: RunnableBatch, model: string, active: ReadonlySet<string>): boolean {
-    const lanes = this.#options.lanes.lanesFor(batch.endpoint, model);
-    if (lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null)) return false;
-    const runs = [...this.#runs.values()].filter(({ claim }) => claim.model === model);
-    if (runs.length >= MAX_RUNS_PER_MODEL) return false;
-    const capacity = lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
-    const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
-    return unsent < capacity || !active.has(batch.batchId);
+  /** The models of the batch of which another shard is wanted now. */
+  #wantedModels(batch: RunnableBatch, active: ReadonlySet<string>): string[] {
+    return batch.models.filter((model) => {
+      const lanes = this.#options.lanes.lanesFor(batch.endpoint, model);
+      const runs = [...this.#runs.values()].filter(
+        ({ claim }) => claim.model === model && claim.endpoint === batch.endpoint,
+      );
+      // A paused lane needs one shard, whose lines find out when it can go on.
+      const isPaused = lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null);
+      if (isPaused) return lanes.length > 0 && runs.length === 0;
+      if (runs.length >= MAX_RUNS_PER_MODEL) return false;
+      const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
+      return unsent < lowWater(lanes) || !active.has(batch.batchId);
+    });
   }
 
   async #open(claim: ShardClaim, claimedAtMs: number): Promise<void> {
-    const { store, blobs, lanes, leases, log } = this.#options;
+    const { store, blobs, leases, log } = this.#options;
+    const lanes = this.#options.lanes.lanesFor(claim.endpoint, claim.model);
     let input: BlobReader | undefined;
     try {
       const takenOver = await takeOver(store, blobs, claim);
@@ -128,10 +137,12 @@ export class Runner {
         ids: this.#ids,
         claim,
         lease,
-        lanes: lanes.lanesFor(claim.endpoint, claim.model),
+        lanes,
         plan,
         input,
         takenOver,
+        lowWater: lowWater(lanes),
+        onLow: this.#options.onRoom,
         isHeld: () => this.#options.freeSpace.reason !== null,
       });
       this.#runs.set(claim.shardId, run);
@@ -165,7 +176,7 @@ export class Runner {
     }
   }
 
-  #onEnded(run: ShardRun, how: "finished" | "batch-settled" | "given-back" | "lost"): void {
+  #onEnded(run: ShardRun, how: RunEnd): void {
     this.#runs.delete(run.claim.shardId);
     if (how === "batch-settled" || how === "given-back") this.#options.onBatchSettled();
     this.#options.onRoom();

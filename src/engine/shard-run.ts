@@ -43,6 +43,9 @@ export interface ShardRunOptions {
   plan: PlanSlice;
   input: BlobReader;
   takenOver: TakenOver;
+  /** When so many lines are left to send, `onLow` is called. */
+  lowWater: number;
+  onLow: () => void;
   /** True while nothing may be sent for a reason outside the shard. */
   isHeld: () => boolean;
 }
@@ -152,9 +155,10 @@ export class ShardRun implements LaneSource {
   }
 
   send(permit: Permit): number {
-    const { claim, ids, clock } = this.#options;
+    const { claim, ids, clock, lowWater, onLow } = this.#options;
     const line = this.#feed.take();
     if (!line) throw new Error("asked to send without being ready");
+    if (this.#feed.remaining === lowWater) onLow();
     const isAliased = claim.requestedModel !== claim.model;
     const body = isAliased ? overlayBody(line.body, { model: claim.model }) : line.body;
     const requestId = ids.requestId(clock.now());
@@ -196,7 +200,7 @@ export class ShardRun implements LaneSource {
         this.#attempts.set(index, attempts);
         if (attempts >= this.#options.settings.maxAttempts) {
           this.#recordSpent(flight, verdict.spent, outcome, answer);
-        } else if (this.#stopReason === null) {
+        } else if (this.#stopReason === null && !this.#suspects.has(index)) {
           const waitMs = backoffMs(attempts, RETRY_PAUSE, Math.random());
           this.#retries.add(index, this.#options.clock.monotonicMs(), waitMs);
         }
@@ -341,9 +345,11 @@ export class ShardRun implements LaneSource {
   }
 
   async #giveUpClaim(): Promise<RunEnd> {
-    const { store, clock } = this.#options;
+    const { store, clock, lease } = this.#options;
     const { shardId, epoch } = this.claim;
     const durableBytes = await this.#recorder.close();
+    // Renewing a claim that is just being given up would look like losing it.
+    lease.release();
     if (this.#stopReason === "lease-lost") return "lost";
     if (this.#open > 0) {
       await store.shards.release(shardId, epoch, durableBytes, this.progress());

@@ -6,6 +6,8 @@ import type { Clock } from "../core/clock.ts";
 import { backoffMs } from "../core/retry.ts";
 
 const PAUSE = { baseMs: 500, maxMs: 30_000 };
+/** Even a backend that asks for none gets a pause, or it would be hammered. */
+const MIN_PAUSE_MS = 100;
 
 /** Remembers under which opening a request passed, so that late answers don't count twice. */
 export interface Pass {
@@ -68,7 +70,8 @@ export class Gate {
     this.#generation++;
     this.#probing = false;
     this.#reason = reason;
-    this.#reopensAtMs = now + (retryAfterMs ?? backoffMs(this.#pauses, PAUSE, this.#random()));
+    const pauseMs = retryAfterMs ?? backoffMs(this.#pauses, PAUSE, this.#random());
+    this.#reopensAtMs = now + Math.max(pauseMs, MIN_PAUSE_MS);
   }
 
   /** The request ended without saying anything about the way. */

@@ -1,5 +1,5 @@
 // The API on embedded storage, without an engine: what the API suite runs against.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BatchService } from "../../src/batches/batch-service.ts";
@@ -28,6 +28,8 @@ export interface ApiStack {
   log: string[];
   models: Model[];
   readiness: Readiness;
+  /** Blobs that are being written: the disk store keeps them apart. */
+  unfinishedBlobs(): Promise<number>;
   /** Moves the time of the services. */
   passTime(ms: number): void;
   close(): Promise<void>;
@@ -76,6 +78,7 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
     log,
     models,
     readiness,
+    unfinishedBlobs: async () => (await readdir(join(directory, "tmp"))).length,
     passTime: (ms) => {
       passedMs += ms;
     },

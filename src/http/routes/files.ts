@@ -52,9 +52,12 @@ export function addFileRoutes(app: App, files: FileService): void {
     return deletedFileToWire(params.id);
   });
 
-  app.get<FileParams>("/v1/files/:id/content", (request, reply) =>
-    sendContent(request, reply, files),
-  );
+  app.route<FileParams>({
+    url: "/v1/files/:id/content",
+    method: ["GET", "HEAD"],
+    exposeHeadRoute: false,
+    handler: (request, reply) => sendContent(request, reply, files),
+  });
 }
 
 async function createFile(request: FastifyRequest, files: FileService) {

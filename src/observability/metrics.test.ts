@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { createMetrics } from "./metrics.ts";
+
+const noBatches = {
+  validating: 0,
+  failed: 0,
+  in_progress: 0,
+  finalizing: 0,
+  completed: 0,
+  expired: 0,
+  cancelling: 0,
+  cancelled: 0,
+};
+
+test("every metric is there under its public name and labels", async () => {
+  const metrics = createMetrics(async () => ({ ...noBatches, in_progress: 2 }));
+  metrics.lines.inc({ outcome: "completed" }, 3);
+  metrics.attempts.inc({ upstream: "u", result: "answer" });
+  metrics.requestsInFlight.set({ upstream: "u", model: "m" }, 4);
+  metrics.lanePaused.set({ upstream: "u", model: "m", reason: "unreachable" }, 1);
+  metrics.journalCommitSeconds.observe(0.0002);
+  metrics.httpRequests.inc({ method: "GET", route: "/healthz", status: 200 });
+  const text = await metrics.registry.metrics();
+  for (const line of [
+    'offpeak_lines_total{outcome="completed"} 3',
+    'offpeak_attempts_total{upstream="u",result="answer"} 1',
+    'offpeak_requests_in_flight{upstream="u",model="m"} 4',
+    'offpeak_lane_paused{upstream="u",model="m",reason="unreachable"} 1',
+    'offpeak_journal_commit_seconds_bucket{le="0.0001"} 0',
+    'offpeak_journal_commit_seconds_bucket{le="0.00025"} 1',
+    'offpeak_journal_commit_seconds_bucket{le="5"} 1',
+    'offpeak_batches{status="in_progress"} 2',
+    'offpeak_batches{status="failed"} 0',
+    'offpeak_http_requests_total{method="GET",route="/healthz",status="200"} 1',
+  ]) {
+    expect(text.split("\n")).toContain(line);
+  }
+  expect(text).toContain("process_resident_memory_bytes");
+});
+
+test("a lane that goes on leaves no trace in the paused ones", async () => {
+  const metrics = createMetrics(async () => noBatches);
+  const lane = { upstream: "u", model: "m", reason: "unreachable" };
+  metrics.lanePaused.set(lane, 1);
+  metrics.lanePaused.remove(lane);
+  expect(await metrics.registry.metrics()).not.toContain("offpeak_lane_paused{");
+});
+
+test("two servers in one process count apart", async () => {
+  const [one, other] = [createMetrics(async () => noBatches), createMetrics(async () => noBatches)];
+  one.lines.inc({ outcome: "failed" });
+  expect(await other.registry.metrics()).not.toContain("offpeak_lines_total{");
+});

@@ -1,0 +1,56 @@
+// Holds every driver to the Store's contract. Another driver is one more line of `drivers`.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, onTestFinished } from "vitest";
+import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
+import { batchCases } from "./batches.ts";
+import { endingCases } from "./ending.ts";
+import { fileCases } from "./files.ts";
+import { journalCases } from "./journals.ts";
+import { modelCases } from "./models.ts";
+import { pagingCases } from "./paging.ts";
+import { planningCases } from "./planning.ts";
+import { shardModelCases } from "./shard-model.ts";
+import { shardCases } from "./shards.ts";
+import { ManualClock } from "./store-under-test.ts";
+import type { OpenStore } from "./store-under-test.ts";
+import { voidLeaseCases } from "./void-leases.ts";
+
+const drivers: Record<string, OpenStore> = {
+  "SQLite in memory": async () => {
+    const clock = new ManualClock();
+    const store = await openSqliteStore({ path: ":memory:", clock });
+    onTestFinished(() => store.close());
+    return { store, peer: store, clock };
+  },
+
+  "SQLite file": async () => {
+    const folder = await mkdtemp(join(tmpdir(), "offpeak-store-"));
+    const path = join(folder, "offpeak.db");
+    const clock = new ManualClock();
+    const store = await openSqliteStore({ path, clock });
+    const peer = await openSqliteStore({ path, clock });
+    onTestFinished(async () => {
+      await peer.close();
+      await store.close();
+      await rm(folder, { recursive: true });
+    });
+    return { store, peer, clock };
+  },
+};
+
+describe.each(Object.keys(drivers))("Store: %s", (driver) => {
+  const open = drivers[driver]!;
+  describe("files", () => fileCases(open));
+  describe("pages", () => pagingCases(open));
+  describe("batches", () => batchCases(open));
+  describe("planning", () => planningCases(open));
+  describe("ending", () => endingCases(open));
+  describe("shards", () => shardCases(open));
+  describe("journals", () => journalCases(open));
+  describe("any order of claims", () => shardModelCases(open));
+  describe("voidLeases", () => voidLeaseCases(open));
+  describe("models", () => modelCases(open));
+});
