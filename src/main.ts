@@ -66,7 +66,7 @@ async function startParts(
     concurrency: upstream.concurrency,
     upstream: new HttpUpstream({
       name: upstream.name,
-      baseUrls: upstream.baseUrls.map((url) => `${url}/v1`),
+      baseUrls: upstream.baseUrls,
       apiKey: upstream.apiKey?.reveal() ?? null,
       models: upstream.models ?? null,
       endpoints: upstream.endpoints,

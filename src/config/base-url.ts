@@ -1,5 +1,5 @@
-// The address of an upstream in one spelling: without the `/v1` and the slashes at its end, so that
-// the path of an endpoint, which begins with `/v1/`, is simply appended.
+// The address of an upstream in one spelling, as the OpenAI SDKs take it: with the version at its
+// end, whichever that is (`/v1`, `/openai/v1`, `/v1beta/openai`), and without a slash behind it.
 import { ConfigError, refuse } from "./config-error.ts";
 
 const EXPECTED = "a URL such as http://localhost:8000/v1";
@@ -20,13 +20,9 @@ export function readBaseUrl(place: string, value: unknown): URL {
   if (url.search !== "" || url.hash !== "") {
     return refuse(place, EXPECTED, value, "Leave out what begins with ? or #.");
   }
-  url.pathname = url.pathname.replace(/\/+$/, "").replace(/\/v1$/, "").replace(/\/+$/, "");
+  // A bare host is what people copy from a server's log.
+  url.pathname = url.pathname.replace(/\/+$/, "") || "/v1";
   return url;
-}
-
-/** The URL as text that ends without a slash. */
-export function baseUrlText(url: URL): string {
-  return url.href.replace(/\/$/, "");
 }
 
 /** `host:port` with the port always there: the name of an upstream that was given none. */

@@ -47,7 +47,7 @@ test("an upstream is all a server needs", () => {
     logLevel: "info",
     limits: { linesPerBatch: 50_000, batchFileSizeBytes: 209_715_200 },
     modelAliases: {},
-    upstreams: [{ name: "localhost:8000", baseUrls: ["http://localhost:8000"], concurrency: 64 }],
+    upstreams: [{ name: "localhost:8000", baseUrls: ["http://localhost:8000/v1"], concurrency: 64 }],
   });
 });
 
@@ -96,12 +96,12 @@ model_aliases: { gpt-4o-mini: meta-llama/Llama-3.1-8B-Instruct }
   expect(config.upstreams).toMatchObject([
     {
       name: "llama",
-      baseUrls: ["http://gpu-1:8000", "http://gpu-2:8000"],
+      baseUrls: ["http://gpu-1:8000/v1", "http://gpu-2:8000/v1"],
       models: ["meta-llama/Llama-3.1-8B-Instruct"],
       endpoints: ["/v1/chat/completions"],
       concurrency: 16,
     },
-    { name: "other", baseUrls: ["https://models.example/openai"], concurrency: 64 },
+    { name: "other", baseUrls: ["https://models.example/openai/v1"], concurrency: 64 },
   ]);
   expect(config.upstreams[0]?.apiKey?.reveal()).toBe("sk-secret");
   expect(config.upstreams[1]).not.toHaveProperty("apiKey");
@@ -337,13 +337,13 @@ test("another address needs to be wanted", () => {
 });
 
 test.each([
-  ["http://h:8000", "http://h:8000"],
-  ["http://h:8000/", "http://h:8000"],
-  ["http://h:8000/v1", "http://h:8000"],
-  ["http://h:8000/v1/", "http://h:8000"],
-  ["https://h/openai/v1", "https://h/openai"],
-  ["https://h/v1beta", "https://h/v1beta"],
-  ["http://[::1]:8000/v1", "http://[::1]:8000"],
+  ["http://h:8000", "http://h:8000/v1"],
+  ["http://h:8000/", "http://h:8000/v1"],
+  ["http://h:8000/v1", "http://h:8000/v1"],
+  ["http://h:8000/v1/", "http://h:8000/v1"],
+  ["https://h/openai/v1", "https://h/openai/v1"],
+  ["https://h/v1beta/openai/", "https://h/v1beta/openai"],
+  ["http://[::1]:8000/v1", "http://[::1]:8000/v1"],
 ])("%s is the base URL %s", (given, baseUrl) => {
   expect(load({ flags: { "--upstream": [given] } }).upstreams[0]?.baseUrls).toEqual([baseUrl]);
 });

@@ -1,6 +1,6 @@
 // The upstreams of a configuration: from the file, with all their settings, or from bare URLs.
 import { defaultUpstreamEndpoints, endpointPaths } from "../core/endpoints.ts";
-import { baseUrlText, hostAndPort, readBaseUrl } from "./base-url.ts";
+import { hostAndPort, readBaseUrl } from "./base-url.ts";
 import { ConfigError, refuse } from "./config-error.ts";
 import { Secret } from "./secret.ts";
 import { wholeNumber } from "./setting.ts";
@@ -8,7 +8,7 @@ import { type Mapping, asMapping, refuseUnknownKeys } from "./yaml-file.ts";
 
 export interface UpstreamConfig {
   name: string;
-  /** Replicas of one pool, each without `/v1` and without a slash at its end. */
+  /** Replicas of one pool, each with its version and without a slash at its end: `http://gpu:8000/v1`. */
   baseUrls: readonly string[];
   apiKey?: Secret;
   /** Left out: whatever the upstream lists. */
@@ -35,7 +35,7 @@ export function upstreamsFromUrls(
     const url = readBaseUrl(place, text);
     return {
       name: hostAndPort(url),
-      baseUrls: [baseUrlText(url)],
+      baseUrls: [url.href],
       ...(key ? { apiKey: new Secret(key) } : {}),
       endpoints: defaultUpstreamEndpoints,
       concurrency: DEFAULT_CONCURRENCY,
@@ -70,9 +70,9 @@ function upstreamFromYaml(place: string, entry: Mapping, env: Env): UpstreamConf
 }
 
 function readBaseUrls(place: string, value: unknown): string[] {
-  if (!Array.isArray(value)) return [baseUrlText(readBaseUrl(place, value))];
+  if (!Array.isArray(value)) return [readBaseUrl(place, value).href];
   if (value.length === 0) return refuse(place, "at least one URL", value);
-  return value.map((item, index) => baseUrlText(readBaseUrl(`${place}[${index}]`, item)));
+  return value.map((item, index) => readBaseUrl(`${place}[${index}]`, item).href);
 }
 
 function readKey(place: string, value: unknown, env: Env): Secret {

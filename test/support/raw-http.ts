@@ -26,7 +26,8 @@ export async function send(
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const { hostname, port } = new URL(baseUrl);
-  const outgoing = request({ hostname, port, path, method, headers, agent: false }, (incoming) => {
+  const options = { hostname, port, path, method, headers: { ...framing(body), ...headers } };
+  const outgoing = request({ ...options, agent: false }, (incoming) => {
     buffer(incoming).then((bytes) => {
       const text = bytes.toString();
       const { statusCode: status = 0, headers: received } = incoming;
@@ -41,6 +42,13 @@ export async function send(
     outgoing.end(body as string | Uint8Array | undefined);
   }
   return promise;
+}
+
+/** Node.js frames bodies by itself only for some methods. */
+function framing(body: RawRequest["body"]): Record<string, string> {
+  if (body === undefined) return {};
+  if (Array.isArray(body)) return { "transfer-encoding": "chunked" };
+  return { "content-length": String(Buffer.byteLength(body as string | Uint8Array)) };
 }
 
 function parsed(text: string): unknown {

@@ -25,7 +25,7 @@ export function batchCases(open: OpenStore): void {
   it("starts a batch as validating, with nothing else decided", async () => {
     const { store } = await open();
     const batch = aBatch("b", {
-      metadata: { kind: 'night "run"', "clé": "\u2028" },
+      metadata: { kind: 'night "run"', clé: "\u2028" },
       outputExpiresAfterSeconds: 3_600,
     });
     const expected = {

@@ -181,9 +181,9 @@ export function endingCases(open: OpenStore): void {
     const epoch = await claimAssemblingOf(store, "b");
     await finish(epoch);
     await expect(finish(epoch)).rejects.toThrow(LeaseLostError);
-    await expect(
-      store.batches.finish("unknown", 1, finishResult("completed")),
-    ).rejects.toThrow(LeaseLostError);
+    await expect(store.batches.finish("unknown", 1, finishResult("completed"))).rejects.toThrow(
+      LeaseLostError,
+    );
   });
 
   it("changes nothing when a cancel came in between; the same claim can assemble again", async () => {

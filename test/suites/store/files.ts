@@ -83,7 +83,7 @@ export function fileCases(open: OpenStore): void {
     const answers = await Promise.all(
       [store, peer].map((node) => node.files.delete(PROJECT, "file-1", 1)),
     );
-    expect(answers.toSorted()).toEqual([false, true]);
+    expect(answers.filter((deleted) => deleted)).toHaveLength(1);
   });
 
   it("finds a deleted or expired file as long as its bytes are kept", async () => {

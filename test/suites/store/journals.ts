@@ -2,6 +2,7 @@
 
 import { expect, it } from "vitest";
 import { ConflictError, LeaseLostError, NotFoundError } from "../../../src/core/store.ts";
+import type { ShardClaim, Store } from "../../../src/core/store.ts";
 import {
   LEASE_MS,
   OTHER_NODE,
@@ -12,7 +13,6 @@ import {
   someShards,
 } from "./store-under-test.ts";
 import type { ManualClock, OpenStore } from "./store-under-test.ts";
-import type { ShardClaim, Store } from "../../../src/core/store.ts";
 
 /** A batch of one shard that has been taken over `times` times. Answers all its claims. */
 async function takenOver(store: Store, clock: ManualClock, times: number): Promise<ShardClaim[]> {
@@ -56,9 +56,7 @@ export function journalCases(open: OpenStore): void {
     const { shardId, epoch } = current!;
     await store.shards.seal(shardId, epoch, older!.epoch, 0);
     await store.shards.seal(shardId, epoch, older!.epoch, 0);
-    await expect(store.shards.seal(shardId, epoch, older!.epoch, 1)).rejects.toThrow(
-      ConflictError,
-    );
+    await expect(store.shards.seal(shardId, epoch, older!.epoch, 1)).rejects.toThrow(ConflictError);
     expect(await store.shards.olderJournals(shardId)).toEqual([
       { epoch: older!.epoch, acceptedBytes: 0 },
     ]);

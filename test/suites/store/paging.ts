@@ -13,8 +13,8 @@ interface PageQuery {
 }
 
 interface Listed {
-  insert(store: Store, id: string, projectId: string): Promise<unknown>;
-  list(store: Store, query: PageQuery): Promise<{ ids: string[]; hasMore: boolean }>;
+  insert: (store: Store, id: string, projectId: string) => Promise<unknown>;
+  list: (store: Store, query: PageQuery) => Promise<{ ids: string[]; hasMore: boolean }>;
 }
 
 const nouns: Record<string, Listed> = {
@@ -142,7 +142,7 @@ export function pagingCases(open: OpenStore): void {
     for (let index = 0; index < 25; index += 1) await store.files.insert(aFile(`file-${index}`));
     const seen: string[] = [];
     let after: string | undefined;
-    for (let hasMore = true; hasMore; ) {
+    for (let hasMore = true; hasMore;) {
       const page = await listFiles(store, after === undefined ? { limit: 4 } : { limit: 4, after });
       for (const id of page.ids) await store.files.delete(PROJECT, id, 5_000);
       seen.push(...page.ids);

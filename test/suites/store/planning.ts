@@ -196,9 +196,9 @@ export function planningCases(open: OpenStore): void {
     const { store } = await open();
     await store.batches.insert(aBatch("b"));
     const epoch = await claimPlanningOf(store, "b");
-    await expect(
-      store.batches.finishPlanning("b", epoch, { ...plan, shards: [] }),
-    ).rejects.toThrow(RangeError);
+    await expect(store.batches.finishPlanning("b", epoch, { ...plan, shards: [] })).rejects.toThrow(
+      RangeError,
+    );
     expect((await read(store, "b")).status).toBe("validating");
   });
 

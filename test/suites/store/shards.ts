@@ -211,13 +211,7 @@ export function shardCases(open: OpenStore): void {
     renewals.push({ shardId: "unknown", epoch: 1, progress: progressOf(4) });
     const lost = await store.shards.renew(NODE, LEASE_MS, renewals);
     expect(new Set(lost)).toEqual(
-      new Set([
-        taken!.shardId,
-        released!.shardId,
-        done!.shardId,
-        stale!.shardId,
-        "unknown",
-      ]),
+      new Set([taken!.shardId, released!.shardId, done!.shardId, stale!.shardId, "unknown"]),
     );
     expect((await read(store, "b")).counts.completed).toBe(4);
     const other = await store.shards.renew(OTHER_NODE, LEASE_MS, [renewals[0]!]);

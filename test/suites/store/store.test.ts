@@ -43,14 +43,34 @@ const drivers: Record<string, OpenStore> = {
 
 describe.each(Object.keys(drivers))("Store: %s", (driver) => {
   const open = drivers[driver]!;
-  describe("files", () => fileCases(open));
-  describe("pages", () => pagingCases(open));
-  describe("batches", () => batchCases(open));
-  describe("planning", () => planningCases(open));
-  describe("ending", () => endingCases(open));
-  describe("shards", () => shardCases(open));
-  describe("journals", () => journalCases(open));
-  describe("any order of claims", () => shardModelCases(open));
-  describe("voidLeases", () => voidLeaseCases(open));
-  describe("models", () => modelCases(open));
+  describe("files", () => {
+    fileCases(open);
+  });
+  describe("pages", () => {
+    pagingCases(open);
+  });
+  describe("batches", () => {
+    batchCases(open);
+  });
+  describe("planning", () => {
+    planningCases(open);
+  });
+  describe("ending", () => {
+    endingCases(open);
+  });
+  describe("shards", () => {
+    shardCases(open);
+  });
+  describe("journals", () => {
+    journalCases(open);
+  });
+  describe("any order of claims", () => {
+    shardModelCases(open);
+  });
+  describe("voidLeases", () => {
+    voidLeaseCases(open);
+  });
+  describe("models", () => {
+    modelCases(open);
+  });
 });
