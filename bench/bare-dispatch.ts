@@ -26,6 +26,7 @@ function send(client: Client): void {
       body,
     },
     {
+      onRequestStart() {},
       onResponseStart() {},
       onResponseData() {},
       onResponseEnd() {

@@ -42,16 +42,13 @@ async function tell(terminal: Terminal, stage: Stage): Promise<void> {
   );
   terminal.line();
   const embeddings = await stage.startEmbeddings();
-  terminal.step("real model", `${embeddings.baseUrl}  ${EMBEDDING_MODEL}`);
+  terminal.step("real model", `${embeddings.baseUrl}  ${EMBEDDING_MODEL}, for embeddings`);
   const simulator = await stage.startSimulator();
   terminal.step("simulator", `${simulator.baseUrl}  stands in for a chat model`);
   const server = await stage.startServer([embeddings.baseUrl, simulator.baseUrl]);
   const baseURL = `${server.url}/v1`;
-  terminal.step("offpeak serve", `${baseURL}  process ${server.pid}`);
-  terminal.step(
-    "your program",
-    `new OpenAI({ baseURL: "${baseURL}" })  the official SDK, unchanged`,
-  );
+  terminal.step("offpeak serve", `${baseURL}  in front of both; process ${server.pid}`);
+  terminal.step("your program", `new OpenAI({ baseURL: "${baseURL}" })  the official SDK`);
 
   const client = new OpenAI({ baseURL, apiKey: "any" });
   await runEmbeddingsPart(client, terminal, stage.directory);

@@ -32,6 +32,11 @@ export async function runEmbeddingsPart(
 ): Promise<RoutingReport> {
   const tickets = readSupportTickets();
   terminal.heading(`1  A real model: route ${tickets.length} support tickets by their embeddings`);
+  terminal.line(
+    "  A file with one request a line goes up. Offpeak works through it in the background,",
+  );
+  terminal.line("  and a file with one result a line comes back.");
+  terminal.line();
   const requests = [
     ...departments.map(({ id, description }) => embeddingRequest(id, description)),
     ...tickets.map(({ id, text }) => embeddingRequest(id, text)),

@@ -52,7 +52,10 @@ export async function runKillPart(parts: KillPartParts): Promise<KillPartReport>
   const requests = chatRequests(simulator.settings.models[0]!);
   simulator.reset();
   terminal.line(
-    `  ${requests.length} chat requests to the simulator, at most 64 at a time; ${refusedRequests} of them are made to fail.`,
+    `  ${requests.length} chat requests, at most 64 at a time; ${refusedRequests} are made to fail.`,
+  );
+  terminal.line(
+    "  Half-way the server is killed. What is on disk by then must not be lost, nor paid for again.",
   );
   terminal.line();
   const { id } = await submit(client, terminal, requests, join(stage.directory, "chat.jsonl"));
@@ -65,7 +68,7 @@ export async function runKillPart(parts: KillPartParts): Promise<KillPartReport>
   const batch = await untilCompleted(client, terminal, id);
   const output = await download(client, terminal, batch.output_file_id, "output");
   const errors = await download<ErrorBody>(client, terminal, batch.error_file_id, "errors");
-  for (const error of errors) terminal.indented(terminal.styled("dim", describeError(error)));
+  for (const error of errors) terminal.line(`    ${describeError(error)}`);
 
   const resent = [...simulator.prompts()].filter(
     ({ prompt, times }) => times > (sentBefore.get(prompt) ?? Infinity),
@@ -79,9 +82,9 @@ export async function runKillPart(parts: KillPartParts): Promise<KillPartReport>
       `Expected none of the ${onDisk} answers on disk to be asked for again; ${onDisk - report.kept} were.`,
     );
   }
+  const verdict = `All ${requests.length} requests have exactly one result`;
   terminal.line(
-    `  ${terminal.styled("green", `All ${requests.length} requests have exactly one result`)}: ` +
-      `${output.length} in the output file, ${errors.length} in the error file, none in both.`,
+    `  ${terminal.styled("green", verdict)}: ${output.length} in the output file, ${errors.length} in the error file.`,
   );
   return report;
 }
@@ -114,7 +117,7 @@ async function killServer(parts: KillPartParts, batchId: string): Promise<number
     `${answered + unanswered} requests, ${unanswered} of them cut off`,
   );
   const { results, sizeBytes } = await readJournals(
-    join(stage.dataDir, "batches", batchId, "journals"),
+    join(stage.dataDir, "blobs/batches", batchId, "journals"),
   );
   terminal.step("on disk", `${results} results in the journal, ${sizeText(sizeBytes)}`);
   return results;
@@ -172,12 +175,8 @@ function showReport(terminal: Terminal, simulator: Simulator, report: KillPartRe
   row(kept, "kept: their results were on disk at the kill, and they weren't sent again");
   row(resent, "sent again: they were in flight, without a result on disk");
   row(lines - kept - resent, "sent for the first time after the restart");
-  row(requests, `requests for ${lines} lines; none was sent more than ${times(maxTimesSent)}`);
+  row(requests, `requests for ${lines} lines; none was sent more than ${maxTimesSent} times`);
   terminal.line();
-}
-
-function times(count: number): string {
-  return count === 1 ? "once" : count === 2 ? "twice" : `${count} times`;
 }
 
 function checkCounts({ request_counts: counts }: Batch, output: number, errors: number): void {

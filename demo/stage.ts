@@ -9,9 +9,9 @@ import { EmbeddingServer } from "./embedding-server.ts";
 import { ServerProcess } from "./server-process.ts";
 
 const CHAT_MODEL = "simulated-chat-model";
-/** An answer of 8 to 32 tokens takes 0.5 to 1.5 seconds. */
-const TIME_TO_FIRST_TOKEN_MS = 200;
-const INTER_TOKEN_LATENCY_MS = 40;
+/** An answer of 8 to 32 tokens takes 0.6 to 1.8 seconds. */
+const TIME_TO_FIRST_TOKEN_MS = 250;
+const INTER_TOKEN_LATENCY_MS = 50;
 const LOG_TAIL_LINES = 15;
 
 export class Stage implements AsyncDisposable {

@@ -7,7 +7,7 @@ import type { Batch } from "openai/resources";
 
 type Style = Parameters<typeof styleText>[0];
 
-const LABEL_CHARACTERS = 17;
+const LABEL_CHARACTERS = 18;
 const BAR_CHARACTERS = 30;
 const ERASE_LINE = "\r\u001B[2K";
 /** Without a terminal a line is printed for each of these parts of a batch. */
@@ -45,17 +45,9 @@ export class Terminal {
     this.line();
   }
 
-  /** One labelled line, with more lines under its text when there are several. */
+  /** One labelled line; without a label it stands under the text of the one before. */
   step(label: string, text: string, style: Style = "cyan"): void {
-    const [first = "", ...rest] = text.split("\n");
-    this.line(`  ${this.styled(style, label.padEnd(LABEL_CHARACTERS))}${first}`);
-    for (const line of rest) this.indented(line);
-  }
-
-  /** Lines as far right as the text of a step. */
-  indented(text: string): void {
-    const margin = " ".repeat(LABEL_CHARACTERS + 2);
-    for (const line of text.split("\n")) this.line(`${margin}${line}`);
+    this.line(`  ${this.styled(style, label.padEnd(LABEL_CHARACTERS))}${text}`);
   }
 
   /** Begins the progress of one batch; each call of the function returned shows a poll of it. */

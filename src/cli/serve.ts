@@ -121,10 +121,12 @@ function repeatable(flag: string, description: string): Option {
 }
 
 function flagsOf(command: Command): ConfigSources["flags"] {
-  const values = command.opts<Record<string, string | true | string[] | undefined>>();
-  return Object.fromEntries(
-    command.options.map((option) => [option.long, values[option.attributeName()]]),
-  );
+  const flags: Record<string, string | true | string[] | undefined> = {};
+  for (const option of command.options) {
+    const name = option.attributeName();
+    flags[option.long ?? name] = command.getOptionValue(name) as string | true | string[] | undefined;
+  }
+  return flags;
 }
 
 function readFile(path: string): string | undefined {

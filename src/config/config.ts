@@ -21,7 +21,7 @@ export type Config = Readonly<{
 
 export interface ConfigSources extends Pick<SettingSources, "flags" | "env"> {
   /** The text of a file; undefined when there is none. */
-  readFile(path: string): string | undefined;
+  readFile: (path: string) => string | undefined;
 }
 
 const DEFAULT_FILE = "offpeak.yaml";

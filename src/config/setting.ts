@@ -83,8 +83,8 @@ export interface SettingSources {
   /** By long name, such as "--port"; true for a flag that takes no value. */
   flags: Readonly<Record<string, string | true | string[] | undefined>>;
   env: Readonly<Record<string, string | undefined>>;
-  yamlPlace(path: readonly string[]): string;
-  yamlValue(path: readonly string[]): unknown;
+  yamlPlace: (path: readonly string[]) => string;
+  yamlValue: (path: readonly string[]) => unknown;
 }
 
 /** The value of a setting from its strongest source, or its fallback. Throws ConfigError. */

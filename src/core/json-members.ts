@@ -15,6 +15,8 @@ export interface MemberSpan {
   name: string;
   start: number;
   end: number;
+  /** The value's own members, where they were asked for and the value is an object. */
+  members?: MemberSpan[];
 }
 
 const decoder = new TextDecoder();
@@ -28,12 +30,26 @@ function skipSpace(bytes: Uint8Array, at: number): number {
   return at;
 }
 
+/** Most strings end within so many bytes; for longer ones the search is left to native code. */
+const SHORT_STRING_BYTES = 32;
+
 /** From an opening quote to just behind the closing one. */
 function skipString(bytes: Uint8Array, at: number): number {
-  for (at++; bytes[at] !== QUOTE; at++) {
+  const longFrom = at + SHORT_STRING_BYTES;
+  for (at++; at < longFrom; at++) {
+    if (bytes[at] === QUOTE) return at + 1;
     if (bytes[at] === BACKSLASH) at++;
   }
-  return at + 1;
+  let quote = bytes.indexOf(QUOTE, at);
+  while (isEscaped(bytes, quote, at)) quote = bytes.indexOf(QUOTE, quote + 1);
+  return quote + 1;
+}
+
+/** Whether an odd number of backslashes stands in front of `at`, none of them before `from`. */
+function isEscaped(bytes: Uint8Array, at: number, from: number): boolean {
+  let first = at;
+  while (first > from && bytes[first - 1] === BACKSLASH) first--;
+  return (at - first) % 2 === 1;
 }
 
 /** From the first byte of a value to just behind it. */
@@ -62,33 +78,71 @@ function skipValue(bytes: Uint8Array, at: number, end: number): number {
   return at;
 }
 
+/** The name between the quotes at `start` and before `end`. */
 function memberName(bytes: Uint8Array, start: number, end: number): string {
-  const raw = decoder.decode(bytes.subarray(start, end));
-  return raw.includes("\\") ? (JSON.parse(raw) as string) : raw.slice(1, -1);
+  let name = "";
+  for (let at = start + 1; at < end - 1; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === BACKSLASH || byte > 0x7e) {
+      return JSON.parse(decoder.decode(bytes.subarray(start, end))) as string;
+    }
+    name += String.fromCharCode(byte);
+  }
+  return name;
 }
 
 /**
  * The members of the object that stands in [start, end) of `bytes`, in order, repeated names
  * included. White space around the object is allowed. The object must be valid JSON.
+ * @param nested the name of a member whose own members are wanted too
  */
-export function readMembers(bytes: Uint8Array, start: number, end: number): MemberSpan[] {
+export function readMembers(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  nested?: string,
+): MemberSpan[] {
   const members: MemberSpan[] = [];
-  let at = skipSpace(bytes, skipSpace(bytes, start) + 1);
+  scanObject(bytes, skipSpace(bytes, start), end, members, nested);
+  return members;
+}
+
+/** Appends the members of the object whose brace is at `at`; answers where it ends. */
+function scanObject(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  members: MemberSpan[],
+  nested?: string,
+): number {
+  at = skipSpace(bytes, at + 1);
   while (at < end && bytes[at] === QUOTE) {
     const nameEnd = skipString(bytes, at);
     const name = memberName(bytes, at, nameEnd);
     const valueStart = skipSpace(bytes, skipSpace(bytes, nameEnd) + 1);
-    const valueEnd = skipValue(bytes, valueStart, end);
-    members.push({ name, start: valueStart, end: valueEnd });
-    at = skipSpace(bytes, valueEnd);
+    const member: MemberSpan = { name, start: valueStart, end: valueStart };
+    if (name === nested && bytes[valueStart] === OPEN_BRACE) {
+      member.members = [];
+      member.end = scanObject(bytes, valueStart, end, member.members);
+    } else {
+      member.end = skipValue(bytes, valueStart, end);
+    }
+    members.push(member);
+    at = skipSpace(bytes, member.end);
     if (bytes[at] === COMMA) at = skipSpace(bytes, at + 1);
   }
-  return members;
+  return at + 1;
 }
+
+const FEW_MEMBERS = 8;
 
 /** The first name that stands twice, if any. */
 export function repeatedMember(members: readonly MemberSpan[]): string | undefined {
-  if (members.length < 2) return undefined;
+  // A set costs more than a few comparisons.
+  if (members.length <= FEW_MEMBERS) {
+    return members.find(({ name }, at) => members.findIndex((other) => other.name === name) < at)
+      ?.name;
+  }
   const seen = new Set<string>();
   for (const { name } of members) {
     if (seen.has(name)) return name;

@@ -128,10 +128,10 @@ function readBody(
     const message = `${endpoint.title}: Streaming is not supported in the Batch API.`;
     return refusal(lineNumber, "streaming_unsupported", "body.stream", message);
   }
-  const lineMembers = readMembers(bytes, 0, bytes.length);
+  const lineMembers = readMembers(bytes, 0, bytes.length, "body");
   const customIdSpan = lineMembers.find(({ name }) => name === "custom_id") as MemberSpan;
   const bodySpan = lineMembers.find(({ name }) => name === "body") as MemberSpan;
-  const bodyMembers = readMembers(bytes, bodySpan.start, bodySpan.end);
+  const bodyMembers = bodySpan.members ?? [];
   const twice = repeatedMember(lineMembers);
   const twiceInBody = repeatedMember(bodyMembers);
   if (twice !== undefined || twiceInBody !== undefined) {

@@ -60,7 +60,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 /** Builds the server; the caller listens and closes. Closing takes a few seconds at most. */
 export function buildApp(parts: AppParts): App {
   const app: App = Fastify({
-    loggerInstance: parts.log as FastifyBaseLogger,
+    loggerInstance: parts.log,
     logController: new LogController({
       disableRequestLogging: true,
       requestIdLogLabel: "request_id",

@@ -7,7 +7,7 @@ export function refuseOtherMethods(app: FastifyInstance): () => void {
   const methods = new Map<string, Set<HTTPMethods>>();
   app.addHook("onRoute", ({ url, method }) => {
     const known = methods.get(url) ?? new Set();
-    for (const one of [method].flat()) known.add(one as HTTPMethods);
+    for (const one of [method].flat()) known.add(one);
     methods.set(url, known);
   });
 

@@ -73,7 +73,10 @@ export class UploadForm {
   #expiresAfterSeconds(): number {
     const anchor = this.#anchor ?? (this.#anchorOptional ? ANCHOR : undefined);
     if (anchor === undefined) throw missingParameter("expires_after.anchor");
-    if (anchor !== ANCHOR) throw unsupportedValue("expires_after.anchor", String(anchor), [ANCHOR]);
+    if (typeof anchor !== "string") {
+      throw wrongType("expires_after.anchor", "a string", describeJson(anchor));
+    }
+    if (anchor !== ANCHOR) throw unsupportedValue("expires_after.anchor", anchor, [ANCHOR]);
     const name = "expires_after.seconds";
     const seconds = this.#seconds;
     if (seconds === undefined) throw missingParameter(name);

@@ -10,7 +10,8 @@ export interface Random {
 export function seededRandom(variable: string): Random {
   const given = process.env[variable];
   const seed = given ? Number(given) : Math.floor(Math.random() * 2 ** 32);
-  if (!Number.isInteger(seed)) throw new Error(`${variable}: expected a whole number, got ${given}`);
+  if (!Number.isInteger(seed))
+    throw new Error(`${variable}: expected a whole number, got ${given}`);
   let state = seed | 0;
   return {
     seed,

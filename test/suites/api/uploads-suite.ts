@@ -74,7 +74,7 @@ export function uploadsSuite(startApi: StartApi): void {
     test.each(
       permutations(fourParts).map((parts) => [parts.map(({ name }) => name).join(", "), parts]),
     )("parts in the order %s", async (_names, parts) => {
-      const file = await uploaded(form(...(parts as FormPart[])));
+      const file = await uploaded(form(...parts));
       expect(file.bytes).toBe(batchPart.value.length);
       expect(file.expires_at).toBe(file.created_at + HOUR);
     });
