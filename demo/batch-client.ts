@@ -83,7 +83,10 @@ export async function download<Body>(
   if (!fileId) return [];
   const jsonl = await (await client.files.content(fileId)).text();
   const lines = jsonl.split("\n").filter((line) => line !== "");
-  terminal.step("files.content", `${name}: ${lines.length} lines, ${sizeText(jsonl.length)}`);
+  terminal.step(
+    "files.content",
+    `${name}: ${lines.length} lines, ${sizeText(Buffer.byteLength(jsonl))}`,
+  );
   return lines.map((line) => JSON.parse(line) as BatchResult<Body>);
 }
 

@@ -24,8 +24,12 @@ const REFUSALS = new Map([
 const MIN_TOKENS = 8;
 const MAX_TOKENS = 32;
 
+export interface ChatRequest extends BatchRequest {
+  body: { model: string; max_tokens: number; messages: [{ role: "user"; content: string }] };
+}
+
 /** 600 requests with different prompts. */
-export function chatRequests(model: string): BatchRequest[] {
+export function chatRequests(model: string): ChatRequest[] {
   const questions = readSupportTickets()
     .slice(0, TICKETS)
     .flatMap(({ id, text }) =>

@@ -55,10 +55,12 @@ async function tell(terminal: Terminal, stage: Stage): Promise<void> {
   await runKillPart({ client, terminal, server, simulator, stage });
 }
 
-/** Rejects when the demo is told to stop, or when it takes so long that something must be wrong. */
+/** Rejects when the demo is told to stop, can't print any more, or takes so long that something must be wrong. */
 function interruption(): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   for (const signal of SIGNALS) process.on(signal, () => reject(new Interrupted(signal)));
+  // A reader of the output that has gone away comes as one of these too.
+  process.on("uncaughtException", reject);
   void delay(TIMEOUT_MS, undefined, { ref: false }).then(() =>
     reject(new Error(`The demo did not end within ${TIMEOUT_MS / 1000} s.`)),
   );
@@ -72,8 +74,9 @@ async function perform(terminal: Terminal): Promise<void> {
   } catch (error) {
     terminal.end();
     const { message } = error as Error;
-    console.error(`\n${message}`);
-    if (!(error instanceof Interrupted)) {
+    if (error instanceof Interrupted) console.error(`\n${message}`);
+    else {
+      console.error(`\nThe demo failed: ${message}`);
       console.error(`\nThe last lines of the server's log:\n${stage.logTail()}`);
     }
     throw error;

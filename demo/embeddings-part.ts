@@ -29,7 +29,7 @@ export async function runEmbeddingsPart(
   client: OpenAI,
   terminal: Terminal,
   workDir: string,
-): Promise<RoutingReport> {
+): Promise<void> {
   const tickets = readSupportTickets();
   terminal.heading(`1  A real model: route ${tickets.length} support tickets by their embeddings`);
   terminal.line(
@@ -53,14 +53,11 @@ export async function runEmbeddingsPart(
 
   const vectors = new Map(output.map((result) => [result.custom_id, vectorOf(result)]));
   const descriptions = new Map(departments.map(({ id }) => [id, vectors.get(id)!]));
-  const report = routingReport(
-    tickets.map(({ id, department }) => ({
-      expected: department,
-      chosen: nearestDepartment(vectors.get(id)!, descriptions),
-    })),
-  );
-  showReport(terminal, report);
-  return report;
+  const routed = tickets.map(({ id, department }) => ({
+    expected: department,
+    chosen: nearestDepartment(vectors.get(id)!, descriptions),
+  }));
+  showReport(terminal, routingReport(routed));
 }
 
 function embeddingRequest(id: string, input: string): BatchRequest {

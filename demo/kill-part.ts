@@ -15,7 +15,7 @@ import {
   submit,
   untilCompleted,
 } from "./batch-client.ts";
-import { chatRequests, refusedRequests } from "./chat-requests.ts";
+import { type ChatRequest, chatRequests, refusedRequests } from "./chat-requests.ts";
 import type { ServerProcess } from "./server-process.ts";
 import type { Stage } from "./stage.ts";
 import { type Terminal, sizeText } from "./terminal.ts";
@@ -29,11 +29,14 @@ export interface KillPartParts {
   stage: Stage;
 }
 
-/** What became of the requests that the simulator had received when the server was killed. */
-export interface KillPartReport {
-  lines: number;
+/** Lines, by when the model was asked for them. */
+interface Sendings {
+  /** Before the kill alone. */
   kept: number;
+  /** Before the kill and after it. */
   resent: number;
+  /** After the restart alone. */
+  later: number;
 }
 
 interface ErrorBody {
@@ -46,7 +49,7 @@ const DRAIN_TIMEOUT_MS = 5_000;
 const DRAIN_POLL_MS = 5;
 
 /** Runs the part. Throws when a result is missing or there twice, or a recorded one was asked for again. */
-export async function runKillPart(parts: KillPartParts): Promise<KillPartReport> {
+export async function runKillPart(parts: KillPartParts): Promise<void> {
   const { client, terminal, server, simulator, stage } = parts;
   terminal.heading("2  kill -9: end the server in the middle of a batch");
   const requests = chatRequests(simulator.settings.models[0]!);
@@ -55,14 +58,14 @@ export async function runKillPart(parts: KillPartParts): Promise<KillPartReport>
     `  ${requests.length} chat requests, at most 64 at a time; ${refusedRequests} are made to fail.`,
   );
   terminal.line(
-    "  Half-way the server is killed. What is on disk by then must not be lost, nor paid for again.",
+    "  In the middle the server is killed: what is on disk by then must not be paid for again.",
   );
   terminal.line();
   const { id } = await submit(client, terminal, requests, join(stage.directory, "chat.jsonl"));
   await untilPartlyDone(client, terminal, id);
 
   const onDisk = await killServer(parts, id);
-  const sentBefore = new Map([...simulator.prompts()].map(({ prompt, times }) => [prompt, times]));
+  const sentBefore = timesSent(simulator, requests);
   await restartServer(terminal, server);
 
   const batch = await untilCompleted(client, terminal, id);
@@ -70,23 +73,19 @@ export async function runKillPart(parts: KillPartParts): Promise<KillPartReport>
   const errors = await download<ErrorBody>(client, terminal, batch.error_file_id, "errors");
   for (const error of errors) terminal.line(`    ${describeError(error)}`);
 
-  const resent = [...simulator.prompts()].filter(
-    ({ prompt, times }) => times > (sentBefore.get(prompt) ?? Infinity),
-  ).length;
-  const report = { lines: requests.length, kept: sentBefore.size - resent, resent };
-  showReport(terminal, simulator, report);
+  const sendings = compareCounts(sentBefore, timesSent(simulator, requests));
+  showSendings(terminal, simulator, sendings);
   checkEachOnce(requests, output, errors);
   checkCounts(batch, output.length, errors.length);
-  if (report.kept < onDisk) {
+  if (sendings.kept < onDisk) {
     throw new Error(
-      `Expected none of the ${onDisk} answers on disk to be asked for again; ${onDisk - report.kept} were.`,
+      `Expected none of the ${onDisk} answers on disk to be asked for again; ${onDisk - sendings.kept} were.`,
     );
   }
   const verdict = `All ${requests.length} requests have exactly one result`;
   terminal.line(
     `  ${terminal.styled("green", verdict)}: ${output.length} in the output file, ${errors.length} in the error file.`,
   );
-  return report;
 }
 
 async function untilPartlyDone(client: OpenAI, terminal: Terminal, id: string): Promise<void> {
@@ -105,11 +104,11 @@ async function killServer(parts: KillPartParts, batchId: string): Promise<number
   const { pid } = server;
   await server.kill();
   terminal.step(`kill -9 ${pid}`, "The server is gone, without a warning.", "red");
-  const problem = await client.batches.retrieve(batchId, { maxRetries: 0 }).then(
-    () => "an answer",
-    (error: Error) => error.message,
-  );
-  terminal.step("batches.retrieve", problem, "red");
+  const answer = await client.batches
+    .retrieve(batchId, { maxRetries: 0 })
+    .catch((error: Error) => error);
+  if (!(answer instanceof Error)) throw new Error("The server answers although it was killed.");
+  terminal.step("batches.retrieve", answer.message, "red");
   await untilIdle(simulator);
   const { answered, unanswered } = simulator.stats();
   terminal.step(
@@ -164,8 +163,21 @@ function describeError({ custom_id: id, response, error }: BatchResult<ErrorBody
   return `${id}  ${response?.status_code ?? error?.code}  ${message}`;
 }
 
-function showReport(terminal: Terminal, simulator: Simulator, report: KillPartReport): void {
-  const { lines, kept, resent } = report;
+function timesSent(simulator: Simulator, requests: readonly ChatRequest[]): number[] {
+  return requests.map(({ body }) => simulator.timesSent(body.messages[0].content));
+}
+
+function compareCounts(before: readonly number[], after: readonly number[]): Sendings {
+  const sendings = { kept: 0, resent: 0, later: 0 };
+  for (const [index, times] of after.entries()) {
+    if (before[index] === 0) sendings.later += 1;
+    else sendings[times === before[index] ? "kept" : "resent"] += 1;
+  }
+  return sendings;
+}
+
+function showSendings(terminal: Terminal, simulator: Simulator, sendings: Sendings): void {
+  const { kept, resent, later } = sendings;
   const { requests, maxTimesSent } = simulator.stats();
   terminal.line();
   terminal.line("  What the model was asked, by its own count:");
@@ -174,8 +186,11 @@ function showReport(terminal: Terminal, simulator: Simulator, report: KillPartRe
     terminal.line(`  ${terminal.styled("bold", String(count).padStart(6))}  ${text}`);
   row(kept, "kept: their results were on disk at the kill, and they weren't sent again");
   row(resent, "sent again: they were in flight, without a result on disk");
-  row(lines - kept - resent, "sent for the first time after the restart");
-  row(requests, `requests for ${lines} lines; none was sent more than ${maxTimesSent} times`);
+  row(later, "sent for the first time after the restart");
+  row(
+    requests,
+    `requests for ${kept + resent + later} lines; none was sent more than ${maxTimesSent} times`,
+  );
   terminal.line();
 }
 

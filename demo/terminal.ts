@@ -9,8 +9,10 @@ type Style = Parameters<typeof styleText>[0];
 
 const LABEL_CHARACTERS = 18;
 const BAR_CHARACTERS = 30;
+/** A progress line that wraps could not be redrawn. */
+const MIN_COLUMNS = 72;
 const ERASE_LINE = "\r\u001B[2K";
-/** Without a terminal a line is printed for each of these parts of a batch. */
+/** Where it can't be redrawn, a line is printed for each of these parts of a batch. */
 const PLAIN_STEPS = 4;
 
 export class Terminal {
@@ -59,7 +61,7 @@ export class Terminal {
       const done = total === 0 ? 0 : (completed + failed) / total;
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
       const text = `${completed + failed}/${total}  ${batch.status}  ${seconds} s`;
-      if (this.#out.isTTY) {
+      if (this.#out.isTTY && this.#out.columns >= MIN_COLUMNS) {
         this.#redraw(`  ${this.#bar(done)}  ${text}`);
         return;
       }

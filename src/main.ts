@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { BatchService } from "./batches/batch-service.ts";
 import type { Config } from "./config/config.ts";
 import { systemClock } from "./core/clock.ts";
-import { isLoopback } from "./core/loopback.ts";
 import { Signals } from "./core/signals.ts";
 import { Engine } from "./engine/engine.ts";
 import { FileService } from "./files/file-service.ts";
@@ -53,6 +52,7 @@ async function startParts(
   const log = createLog(config.logLevel);
 
   const lock = await lockDataDirectory(config.dataDir);
+  const lockedAt = clock.now();
   closers.push(() => lock.release());
   const store = await openSqliteStore({ path: join(config.dataDir, "offpeak.db"), clock });
   closers.push(() => store.close());
@@ -96,6 +96,7 @@ async function startParts(
     log,
     metrics,
     settings: config,
+    aloneSince: lockedAt,
   });
   closers.push(() => engine.stop());
   engine.start();
@@ -115,7 +116,7 @@ async function startParts(
     log,
     listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),
     readiness: () => ({ ready: true, checks: lanes.report() }),
-    anyHost: !isLoopback(config.host),
+    anyHost: config.insecureNoAuth,
   });
   closers.push(() => app.close());
   return app.listen({ host: config.host, port: config.port });

@@ -124,7 +124,11 @@ function flagsOf(command: Command): ConfigSources["flags"] {
   const flags: Record<string, string | true | string[] | undefined> = {};
   for (const option of command.options) {
     const name = option.attributeName();
-    flags[option.long ?? name] = command.getOptionValue(name) as string | true | string[] | undefined;
+    flags[option.long ?? name] = command.getOptionValue(name) as
+      | string
+      | true
+      | string[]
+      | undefined;
   }
   return flags;
 }

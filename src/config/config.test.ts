@@ -47,7 +47,9 @@ test("an upstream is all a server needs", () => {
     logLevel: "info",
     limits: { linesPerBatch: 50_000, batchFileSizeBytes: 209_715_200 },
     modelAliases: {},
-    upstreams: [{ name: "localhost:8000", baseUrls: ["http://localhost:8000/v1"], concurrency: 64 }],
+    upstreams: [
+      { name: "localhost:8000", baseUrls: ["http://localhost:8000/v1"], concurrency: 64 },
+    ],
   });
 });
 

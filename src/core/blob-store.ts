@@ -36,8 +36,11 @@ export interface BlobWriter {
 
 export interface BlobReader {
   readonly sizeBytes: number;
-  /** Up to `length` bytes from `start`: fewer only at the end of the blob. The caller owns the result. */
-  read(start: number, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes from `start`: fewer only at the end of the blob. The caller owns the result,
+   * which is a part of `into` when that is given; it must have room for `length` bytes.
+   */
+  read(start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

@@ -43,7 +43,7 @@ export function newNodeId(): string {
 
 /**
  * Makes the two ids of result lines: cheap, because there is one of each for every line. Unique
- * through 12 random bytes for each start plus a counter; they need not be unguessable.
+ * through 8 random bytes for each start plus a counter; they need not be unguessable.
  */
 export class ResultIds {
   readonly #stem = randomHex(8);

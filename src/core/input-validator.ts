@@ -5,7 +5,7 @@ import type { ValidationError } from "./batch.ts";
 import { CustomIdIndex } from "./custom-id-index.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Limits } from "./limits.ts";
-import { type RequestLine, readRequestLine } from "./request-line.ts";
+import { excerpt, type RequestLine, readRequestLine } from "./request-line.ts";
 
 export interface InputRules {
   endpoint: Endpoint;
@@ -46,7 +46,7 @@ export class InputValidator {
   /** The models the accepted lines name, in order of appearance. */
   readonly models: string[] = [];
   readonly #rules: InputRules;
-  readonly #customIds = new CustomIdIndex();
+  #customIds = new CustomIdIndex();
   #lineCount = 0;
   #inputCount = 0;
   #stopped = false;
@@ -103,12 +103,13 @@ export class InputValidator {
 
   /** The caller compared: the line's custom_id is that of an earlier line. */
   repeatCustomId(customId: string, lineNumber: number): void {
-    const message = `The custom_id '${customId}' for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`;
+    const message = `The custom_id '${excerpt(customId)}' for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`;
     this.#report({ code: "duplicate_custom_id", message, param: "custom_id", line: lineNumber });
   }
 
-  /** After the last line: whole-file rules. */
+  /** After the last line: whole-file rules. Frees what only further lines would need. */
   end(): void {
+    this.#customIds = new CustomIdIndex();
     if (this.#lineCount > 0) return;
     const message =
       "The input file is empty. Please ensure that the batch contains at least one request.";
@@ -119,14 +120,14 @@ export class InputValidator {
     const known = this.models.indexOf(model);
     if (known >= 0) return known;
     if (this.models.length > 0 && !this.#rules.allowSeveralModels) {
-      const message = `The model '${model}' for this request does not match the rest of the batch. Each batch must contain requests for a single model.`;
+      const message = `The model '${excerpt(model)}' for this request does not match the rest of the batch. Each batch must contain requests for a single model.`;
       this.#report({ code: "mismatched_model", message, param: "body.model", line: lineNumber });
       return undefined;
     }
     if (!this.#rules.serves(model)) {
       this.#report({
         code: "model_not_found",
-        message: `The provided model '${model}' is not supported by the Batch API. ${this.#served()}`,
+        message: `The provided model '${excerpt(model)}' is not supported by the Batch API. ${this.#served()}`,
         param: "body.model",
         line: lineNumber,
       });

@@ -11,7 +11,7 @@ export interface Limits {
   lineSizeBytes: number;
   /** Embedding inputs over all lines of one batch. */
   embeddingInputsPerBatch: number;
-  /** Entries of a failed batch's `errors.data`; validation stops there. */
+  /** Bad lines after which validation stops; one entry more in `errors.data` says so. */
   validationErrors: number;
   /** Bytes of one line's answer from an upstream. */
   answerSizeBytes: number;

@@ -22,6 +22,7 @@ export interface RequestLine {
 
 export type ReadLine = { ok: true; line: RequestLine } | { ok: false; error: ValidationError };
 
+const EXCERPT_CHARS = 200;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function refusal(
@@ -45,6 +46,12 @@ export function describeJson(value: unknown): string {
 function wrongType(line: number, param: string, expected: string, value: unknown): ReadLine {
   const got = `expected ${expected}, but got ${describeJson(value)} instead.`;
   return refusal(line, "invalid_type", param, `Invalid type for '${param}': ${got}`);
+}
+
+/** What a message quotes of a line: a line may be as long as a file. */
+export function excerpt(text: string): string {
+  const shown = text.length > EXCERPT_CHARS ? `${text.slice(0, EXCERPT_CHARS)}…` : text;
+  return shown.toWellFormed();
 }
 
 function capitalised(word: string): string {
@@ -94,7 +101,8 @@ export function readRequestLine(
     return refusal(lineNumber, "empty_string", "custom_id", message);
   }
   if (method !== "POST") {
-    const message = `Invalid method: ${JSON.stringify(method)}. Only "POST" is supported in the Batch API.`;
+    const got = typeof method === "string" ? JSON.stringify(excerpt(method)) : describeJson(method);
+    const message = `Invalid method: ${got}. Only "POST" is supported in the Batch API.`;
     return refusal(lineNumber, "invalid_method", "method", message);
   }
   if (url !== endpoint.path) {
@@ -135,7 +143,7 @@ function readBody(
   const twice = repeatedMember(lineMembers);
   const twiceInBody = repeatedMember(bodyMembers);
   if (twice !== undefined || twiceInBody !== undefined) {
-    const param = twice ?? `body.${twiceInBody}`;
+    const param = excerpt(twice ?? `body.${twiceInBody}`);
     const message = `The member '${param}' appears more than once. Each member must be given once.`;
     return refusal(lineNumber, "duplicate_member", param, message);
   }

@@ -2,17 +2,24 @@
 // so that an inference server's prefix cache serves them; lines that share nothing stay in file
 // order. Prompts are compared by hashes of growing beginnings, as such caches do by blocks.
 
-import { crc32 } from "node:zlib";
-
 /** Beginnings of the prompt that are hashed, in bytes. Shorter prompts count as a whole. */
 const PREFIX_BYTES = [128, 1024, 8192] as const;
 const LEVELS = PREFIX_BYTES.length;
+/** Lines are kept in chunks of so many: arrays that double would waste as much as they hold. */
+const CHUNK_LINES = 4096;
+/** Part of a hash table that may be filled. */
+const MAX_LOAD = 7 / 8;
+
+interface Chunk {
+  /** LEVELS hashes for each line. */
+  hashes: Uint32Array;
+  models: Uint16Array;
+}
 
 export class DispatchOrder {
+  readonly #chunks: Chunk[] = [];
   #count = 0;
-  /** LEVELS hashes for each line. */
-  #hashes = new Uint32Array(1024 * LEVELS);
-  #models = new Uint16Array(1024);
+  #severalModels = false;
 
   /**
    * Adds the next line.
@@ -23,78 +30,99 @@ export class DispatchOrder {
     bytes: Uint8Array,
     prompt: readonly { start: number; end: number }[],
   ): void {
-    if (this.#count === this.#models.length) this.#grow();
-    this.#models[this.#count] = modelIndex;
-    let hash = 0;
+    const line = this.#count % CHUNK_LINES;
+    if (line === 0) {
+      const hashes = new Uint32Array(CHUNK_LINES * LEVELS);
+      this.#chunks.push({ hashes, models: new Uint16Array(CHUNK_LINES) });
+    }
+    const { hashes, models } = this.#chunkOf(this.#count);
+    models[line] = modelIndex;
+    this.#severalModels ||= modelIndex !== 0;
+    let hash = 0x811c9dc5 | 0;
     let hashed = 0;
     let level = 0;
-    const at = this.#count * LEVELS;
-    for (let { start, end } of prompt) {
-      while (start < end && level < LEVELS) {
-        const wanted = (PREFIX_BYTES[level] ?? 0) - hashed;
-        const part = bytes.subarray(start, Math.min(end, start + wanted));
-        hash = crc32(part, hash);
-        hashed += part.length;
-        start += part.length;
-        if (part.length === wanted) this.#hashes[at + level++] = hash;
+    const at = line * LEVELS;
+    for (const { start, end } of prompt) {
+      for (let position = start; position < end && level < LEVELS; position++) {
+        hash = Math.imul(hash ^ (bytes[position] as number), 0x01000193);
+        if (++hashed === PREFIX_BYTES[level]) hashes[at + level++] = mixed(hash);
       }
     }
-    for (; level < LEVELS; level++) this.#hashes[at + level] = hash;
+    for (; level < LEVELS; level++) hashes[at + level] = mixed(hash);
     this.#count++;
   }
 
-  #grow(): void {
-    const models = new Uint16Array(this.#models.length * 2);
-    models.set(this.#models);
-    const hashes = new Uint32Array(models.length * LEVELS);
-    hashes.set(this.#hashes);
-    this.#models = models;
-    this.#hashes = hashes;
+  #chunkOf(index: number): Chunk {
+    return this.#chunks[Math.floor(index / CHUNK_LINES)] as Chunk;
+  }
+
+  #hash(index: number, level: number): number {
+    return this.#chunkOf(index).hashes[(index % CHUNK_LINES) * LEVELS + level] as number;
   }
 
   /**
    * The positions of the lines in dispatch order: by model, then by shared beginnings. Groups
-   * stand where their first line stands in the file. Use it once: it spends the hashes.
+   * stand where their first line stands in the file.
    */
   finish(): Uint32Array {
-    const count = this.#count;
-    const order = new Uint32Array(count);
-    for (let index = 0; index < count; index++) order[index] = index;
-    if (!this.#toFirstSeen()) return order;
-    const ranks = this.#hashes;
-    const models = this.#models;
-    return order.sort((a, b) => {
-      const byModel = (models[a] ?? 0) - (models[b] ?? 0);
-      if (byModel !== 0) return byModel;
-      for (let level = 0; level < LEVELS; level++) {
-        const byRank = (ranks[a * LEVELS + level] ?? 0) - (ranks[b * LEVELS + level] ?? 0);
-        if (byRank !== 0) return byRank;
-      }
-      return a - b;
-    });
+    let order = new Uint32Array(this.#count);
+    for (let index = 0; index < order.length; index++) order[index] = index;
+    // Each sorting keeps the order of equals, so the last one weighs most.
+    for (let level = LEVELS - 1; level >= 0; level--) order = sorted(order, this.#firstSeen(level));
+    return this.#severalModels ? sorted(order, this.#models()) : order;
   }
 
-  /** Replaces each hash by the first line that has it; answers whether file order is not enough. */
-  #toFirstSeen(): boolean {
-    const table = new Uint32Array(2 ** Math.ceil(Math.log2(this.#count * 1.5 + 2)));
+  /** For each line the first line that has the same hash. */
+  #firstSeen(level: number): Uint32Array {
+    const firsts = new Uint32Array(this.#count);
+    const table = new Uint32Array(2 ** Math.ceil(Math.log2(this.#count / MAX_LOAD + 1)));
     const mask = table.length - 1;
-    const hashes = this.#hashes.slice(0, this.#count * LEVELS);
-    let shuffled = false;
-    for (let level = 0; level < LEVELS; level++) {
-      table.fill(0);
-      for (let index = 0; index < this.#count; index++) {
-        const hash = hashes[index * LEVELS + level] ?? 0;
-        let slot = hash & mask;
-        let first = table[slot] ?? 0;
-        while (first !== 0 && hashes[(first - 1) * LEVELS + level] !== hash) {
-          slot = (slot + 1) & mask;
-          first = table[slot] ?? 0;
-        }
-        if (first === 0) table[slot] = first = index + 1;
-        else shuffled = true;
-        this.#hashes[index * LEVELS + level] = first - 1;
+    for (let index = 0; index < this.#count; index++) {
+      const hash = this.#hash(index, level);
+      let slot = hash & mask;
+      let first = table[slot] as number;
+      while (first !== 0 && this.#hash(first - 1, level) !== hash) {
+        slot = (slot + 1) & mask;
+        first = table[slot] as number;
       }
+      if (first === 0) table[slot] = first = index + 1;
+      firsts[index] = first - 1;
     }
-    return shuffled || this.#models.subarray(0, this.#count).some((model) => model !== 0);
+    return firsts;
   }
+
+  #models(): Uint32Array {
+    return new Uint32Array(this.#count).map(
+      (_, index) => this.#chunkOf(index).models[index % CHUNK_LINES] as number,
+    );
+  }
+}
+
+/**
+ * `order` by the ranks of its elements, equals as they were: a counting sort, which needs no more
+ * than two arrays of that length.
+ * @param ranks of each element, below the number of elements, or few
+ */
+function sorted(order: Uint32Array, ranks: Uint32Array): Uint32Array<ArrayBuffer> {
+  let highest = 0;
+  for (const rank of ranks) highest = Math.max(highest, rank);
+  /** Where the next element of each rank goes. */
+  const next = new Uint32Array(highest + 2);
+  for (const rank of ranks) next[rank + 1] = (next[rank + 1] as number) + 1;
+  for (let rank = 1; rank < next.length; rank++) {
+    next[rank] = (next[rank] as number) + (next[rank - 1] as number);
+  }
+  const result = new Uint32Array(order.length);
+  for (const element of order) {
+    const rank = ranks[element] as number;
+    const place = next[rank] as number;
+    result[place] = element;
+    next[rank] = place + 1;
+  }
+  return result;
+}
+
+function mixed(hash: number): number {
+  const once = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return (once ^ (once >>> 13)) >>> 0;
 }

@@ -38,6 +38,8 @@ export interface EngineOptions {
   log: Log;
   metrics: Metrics;
   settings: EngineSettings;
+  /** Epoch ms since when no other process has written to these stores; null when others may. */
+  aloneSince: number | null;
 }
 
 const SWEEP_EVERY_MS = 10_000;
@@ -53,7 +55,7 @@ export class Engine {
   readonly #unsubscribe: (() => void)[];
 
   constructor(options: EngineOptions) {
-    const { store, clock, log, lanes, signals, blobs, settings } = options;
+    const { store, clock, log, lanes, signals, blobs, settings, aloneSince } = options;
     const { signal } = this.#stopping;
     const leases = new Leases({ owner: newNodeId(), leaseMs: settings.leaseMs, store, clock, log });
     const loop = (name: string, pollMs: number, tick: (stopping: AbortSignal) => Promise<void>) =>
@@ -61,7 +63,8 @@ export class Engine {
 
     const planner = new Planner({ ...options, ...settings, leases });
     const assembler = new Assembler({ store, blobs, leases, clock, log });
-    const sweeper = new Sweeper({ store, blobs, clock, log, orphanAgeMs: ORPHAN_AGE_MS });
+    const orphanAgeMs = ORPHAN_AGE_MS;
+    const sweeper = new Sweeper({ store, blobs, clock, log, orphanAgeMs, aloneSince });
     const runner = new Runner({
       ...options,
       leases,

@@ -4,8 +4,16 @@
 import type { BlobReader } from "../core/blob-store.ts";
 import type { PlanSlice } from "./plan.ts";
 
-/** A line that can be sent. The arrays are parts of a larger read. */
+/** One read of the input, shared by its lines. */
+interface Chunk {
+  bytes: Uint8Array;
+  /** Lines of it that were not given back. */
+  open: number;
+}
+
+/** A line that can be sent; give it back with `release`, after which its arrays may change. */
 export interface LoadedLine {
+  chunk: Chunk;
   /** Position in the shard's plan slice. */
   index: number;
   lineNumber: number;
@@ -27,6 +35,8 @@ export interface LineFeedOptions {
 
 const READ_AHEAD_BYTES = 512 * 1024;
 const MAX_GAP_BYTES = 16 * 1024;
+/** Reads that are kept to be used again. Without that the input of a batch is garbage faster than it is collected. */
+const SPARE_CHUNKS = 3;
 
 export class LineFeed {
   readonly #reader: BlobReader;
@@ -39,6 +49,7 @@ export class LineFeed {
   #loaded: LoadedLine[] = [];
   #loadedAt = 0;
   #loadedBytes = 0;
+  readonly #spare: Uint8Array[] = [];
   #reading = false;
   #stopped = false;
 
@@ -77,6 +88,19 @@ export class LineFeed {
     }
     this.fill();
     return line;
+  }
+
+  /**
+   * The line is done with.
+   * @param isUnused false when something else may still hold its bytes
+   */
+  release({ chunk }: LoadedLine, isUnused: boolean): void {
+    // One line that is still held keeps the whole chunk from being used again.
+    if (isUnused) chunk.open--;
+    const isRegular = chunk.bytes.length === READ_AHEAD_BYTES;
+    if (chunk.open === 0 && isRegular && this.#spare.length < SPARE_CHUNKS) {
+      this.#spare.push(chunk.bytes);
+    }
   }
 
   /** Has the line at this position read and handed out again, before those not yet read. */
@@ -145,14 +169,20 @@ export class LineFeed {
     const last = entries.at(-1);
     if (!first || !last) return [];
     const length = last.lineStart + last.lineLength - first.lineStart;
-    const bytes = await this.#reader.read(first.lineStart, length);
+    const buffer =
+      length > READ_AHEAD_BYTES
+        ? new Uint8Array(length)
+        : (this.#spare.pop() ?? new Uint8Array(READ_AHEAD_BYTES));
+    const bytes = await this.#reader.read(first.lineStart, length, buffer);
     if (bytes.length !== length)
       throw new Error("the input file is shorter than when it was planned");
+    const chunk: Chunk = { bytes: buffer, open: entries.length };
     return entries.map((entry, at) => {
       const start = entry.lineStart - first.lineStart;
       const part = (from: number, size: number) =>
         bytes.subarray(start + from, start + from + size);
       return {
+        chunk,
         index: indexes[at] ?? 0,
         lineNumber: entry.lineNumber,
         body: part(entry.bodyStart, entry.bodyLength),

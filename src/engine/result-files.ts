@@ -29,8 +29,8 @@ export interface WrittenFiles {
   errorBytes: number | null;
 }
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
-const WINDOW_LINES = 4096;
+const WINDOW_BYTES = 1024 * 1024;
+const WINDOW_LINES = 1024;
 const COPY_BYTES = 1024 * 1024;
 
 export async function writeResultFiles(options: ResultFilesOptions): Promise<WrittenFiles> {
@@ -77,10 +77,15 @@ class ResultFiles {
     const lines = new Array<Uint8Array>(places.length);
     const wanted = new Map<number, number[]>();
     const unfinished: number[] = [];
-    places.forEach(({ result }, at) => {
-      if (!result) unfinished.push(at);
-      else wanted.set(result.journal, [...(wanted.get(result.journal) ?? []), at]);
-    });
+    for (const [at, { result }] of places.entries()) {
+      if (!result) {
+        unfinished.push(at);
+        continue;
+      }
+      const positions = wanted.get(result.journal);
+      if (positions) positions.push(at);
+      else wanted.set(result.journal, [at]);
+    }
     for (const [journal, positions] of wanted) {
       const spans = positions.map((at) => places[at]?.result ?? { start: 0, length: 0 });
       const bytes = await readSpans(await this.#journal(journal), spans);

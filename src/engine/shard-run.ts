@@ -179,6 +179,8 @@ export class ShardRun implements LaneSource {
     const verdict = judge(outcome, answer, { upstream, endpoint: this.endpoint });
     this.#options.metrics.attempts.inc({ upstream, result: verdict.kind });
     if (mayRecord(this.#stopReason)) this.#apply(verdict, flight, outcome, answer);
+    // Only an answer says that nobody reads the request's bytes any more.
+    this.#feed.release(line, outcome.kind === "answer");
     if (line.index === this.#alone) this.#alone = null;
     permit.lane.finish(permit, effectOf(verdict, outcome));
     this.#proceed();

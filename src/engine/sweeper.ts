@@ -13,6 +13,8 @@ export interface SweeperOptions {
   log: Log;
   /** A file's blob without a record is left alone until it is this old: its upload may still be under way. */
   orphanAgeMs: number;
+  /** Since when nobody but this process has written here: older uploads died with their process. Null: others may write. */
+  aloneSince: number | null;
 }
 
 const PER_ROUND = 100;
@@ -58,8 +60,8 @@ export class Sweeper {
 
   /** Deletes blobs of files that no record knows: an upload or an assembling died in between. */
   async sweepOrphans(stopping: AbortSignal): Promise<void> {
-    const { clock, blobs, orphanAgeMs } = this.#options;
-    const oldEnough = clock.now() - orphanAgeMs;
+    const { clock, blobs, orphanAgeMs, aloneSince } = this.#options;
+    const oldEnough = Math.max(clock.now() - orphanAgeMs, aloneSince ?? 0);
     let ids: string[] = [];
     for await (const { key, modifiedAt } of blobs.list(blobKeys.files)) {
       if (stopping.aborted) return;

@@ -59,8 +59,9 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Builds the server; the caller listens and closes. Closing takes a few seconds at most. */
 export function buildApp(parts: AppParts): App {
+  const loggerInstance: FastifyBaseLogger = parts.log;
   const app: App = Fastify({
-    loggerInstance: parts.log,
+    loggerInstance,
     logController: new LogController({
       disableRequestLogging: true,
       requestIdLogLabel: "request_id",

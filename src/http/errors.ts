@@ -10,6 +10,8 @@ import { drain } from "./drain.ts";
 import { schemaRefusal } from "./schema-errors.ts";
 import { errorToWire } from "./wire.ts";
 
+const JSON_TYPE = "application/json; charset=utf-8";
+
 /** What Fastify and its plugins throw. */
 interface FrameworkError extends Error {
   code?: string;
@@ -28,7 +30,7 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   drain(request.raw);
   // SDKs repeat a 409 unless they are told that it's no use.
   if (answer.status === 409) reply.header("x-should-retry", "false");
-  void reply.code(answer.status).type("application/json; charset=utf-8").send(errorToWire(answer));
+  void reply.code(answer.status).type(JSON_TYPE).send(errorToWire(answer));
 }
 
 export function invalidUrl({ method, url }: FastifyRequest): ApiError {
@@ -55,25 +57,22 @@ export function malformedJson(reason: string): ApiError {
   );
 }
 
+const connectionRefusals: Readonly<Record<string, [status: number, reason: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, "its headers are too large"],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "it took too long"],
+};
+
 /** Answers what is not even an HTTP request, and closes the connection. */
-export function answerBrokenConnection(error: { code?: string }, socket: Socket): void {
-  const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
-  const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
-  const status = tooLarge ? 431 : late ? 408 : 400;
-  const reason = tooLarge
-    ? "its headers are too large"
-    : late
-      ? "it took too long"
-      : "it is malformed";
-  const body = JSON.stringify(
-    errorToWire(new ApiError(status, `We could not read your HTTP request: ${reason}.`)),
-  );
-  if (!socket.writable) {
+export function answerBrokenConnection({ code = "" }: { code?: string }, socket: Socket): void {
+  if (code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
+  const [status, reason] = connectionRefusals[code] ?? [400, "it is malformed"];
+  const refusal = new ApiError(status, `We could not read your HTTP request: ${reason}.`);
+  const body = JSON.stringify(errorToWire(refusal));
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${JSON_TYPE}\r\n` +
       `x-request-id: ${newHttpRequestId()}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
       `connection: close\r\n\r\n${body}`,
   );
@@ -95,13 +94,19 @@ function toRefusal(error: unknown, request: FastifyRequest): ApiError | undefine
     case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
       return unsupportedContentType(request, "application/json");
     case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new ApiError(
-        413,
-        `The request body is too large. ${request.method} ${pathOf(request.url)} takes at most ${request.routeOptions.bodyLimit} bytes.`,
-      );
+      return bodyTooLarge(request);
+    default: {
+      const isRefusal = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+      return isRefusal ? new ApiError(statusCode, message) : undefined;
+    }
   }
-  const isRefusal = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
-  return isRefusal ? new ApiError(statusCode, message) : undefined;
+}
+
+function bodyTooLarge({ method, url, routeOptions }: FastifyRequest): ApiError {
+  return new ApiError(
+    413,
+    `The request body is too large. ${method} ${pathOf(url)} takes at most ${routeOptions.bodyLimit} bytes.`,
+  );
 }
 
 function serverFault({ id }: FastifyRequest): ApiError {

@@ -12,7 +12,7 @@ export function refuseOtherMethods(app: FastifyInstance): () => void {
   });
 
   return () => {
-    for (const [url, known] of [...methods]) {
+    for (const [url, known] of methods) {
       const allowed = [...known].join(", ");
       app.route({
         url,

@@ -24,6 +24,20 @@ export interface HttpUpstreamOptions {
   clock: Clock;
 }
 
+/** A request on its way: to one replica after the other, until one can be reached. */
+interface Sending {
+  readonly request: UpstreamRequest;
+  readonly onOutcome: (outcome: UpstreamOutcome) => void;
+  readonly tried: Set<Replica>;
+  call: HttpCall | null;
+}
+
+/** A question whether a replica is alive, and who waits for the answer. */
+interface Verification {
+  readonly lost: ((upstreamDied: boolean) => void)[];
+  readonly inFlightBefore: number;
+}
+
 /** How often running requests are held against the timeout: one timer for all of them. */
 const TIMEOUT_CHECK_MS = 250;
 const MAX_RETRY_AFTER_MS = 10 * 60_000;
@@ -36,7 +50,7 @@ export class HttpUpstream implements Upstream {
   readonly #replicas: Replica[];
   /** In order of start, hence of deadline. */
   readonly #calls = new Set<HttpCall>();
-  readonly #verifying = new Map<Replica, { calls: HttpCall[]; inFlightBefore: number }>();
+  readonly #verifying = new Map<Replica, Verification>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: HttpUpstreamOptions) {
@@ -50,37 +64,49 @@ export class HttpUpstream implements Upstream {
   }
 
   send(request: UpstreamRequest, onOutcome: (outcome: UpstreamOutcome) => void): UpstreamCall {
-    const replica = this.#choose();
+    const sending: Sending = { request, onOutcome, tried: new Set(), call: null };
+    this.#dispatch(sending, this.#choose(this.#replicas));
+    return { abort: () => sending.call?.abort() };
+  }
+
+  #dispatch(sending: Sending, replica: Replica): void {
+    const { request, tried } = sending;
+    tried.add(replica);
     const deadlineMs = this.#options.clock.monotonicMs() + this.#options.requestTimeoutMs;
     const call = new HttpCall(replica, deadlineMs, this.#options.answerSizeBytes, (ended) => {
       this.#calls.delete(call);
-      this.#settle(call, ended, onOutcome);
+      this.#settle(sending, replica, ended);
     });
+    sending.call = call;
     this.#calls.add(call);
     this.#timer ??= setInterval(() => this.#checkTimeouts(), TIMEOUT_CHECK_MS).unref();
     call.start(replica.post(request.endpoint, request.body, request.requestId));
-    return call;
   }
 
   /** Least in flight, among those that can be reached if there are any. */
-  #choose(): Replica {
+  #choose(replicas: readonly Replica[]): Replica {
     let best: Replica | undefined;
-    for (const replica of this.#replicas) {
+    for (const replica of replicas) {
       if (!best || rank(replica) < rank(best)) best = replica;
     }
     if (!best) throw new Error(`upstream ${this.name} has no base URL`);
     return best;
   }
 
-  #settle(call: HttpCall, ended: CallEnd, onOutcome: (outcome: UpstreamOutcome) => void): void {
-    const { replica } = call;
+  #settle(sending: Sending, replica: Replica, ended: CallEnd): void {
+    const { onOutcome, tried } = sending;
     switch (ended.kind) {
       case "lost":
-        this.#verify(call, ended.detail, onOutcome);
+        this.#verify(replica, ended.detail, onOutcome);
         return;
-      case "unreachable":
+      case "unreachable": {
         replica.notReached();
-        break;
+        // Nothing was sent, so another replica can have it.
+        const others = this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
+        if (others.length === 0) break;
+        this.#dispatch(sending, this.#choose(others));
+        return;
+      }
       case "answer":
         replica.reached();
         break;
@@ -100,19 +126,17 @@ export class HttpUpstream implements Upstream {
    * A connection was lost with a request on it. The backend died if it can't be reached now, or if
    * every other request it had was lost too; else only this connection broke.
    */
-  #verify(call: HttpCall, detail: string, onOutcome: (outcome: UpstreamOutcome) => void): void {
-    const { replica } = call;
+  #verify(replica: Replica, detail: string, onOutcome: (outcome: UpstreamOutcome) => void): void {
     const running = this.#verifying.get(replica);
-    const check = running ?? { calls: [], inFlightBefore: replica.inFlight + 1 };
-    check.calls.push(call);
-    call.afterVerify = (upstreamDied) => onOutcome({ kind: "cut", detail, upstreamDied });
+    const check = running ?? { lost: [], inFlightBefore: replica.inFlight + 1 };
+    check.lost.push((upstreamDied) => onOutcome({ kind: "cut", detail, upstreamDied }));
     if (running) return;
     this.#verifying.set(replica, check);
     void replica.alive().then((alive) => {
       this.#verifying.delete(replica);
-      const allLost = check.calls.length > 1 && check.calls.length >= check.inFlightBefore;
+      const allLost = check.lost.length > 1 && check.lost.length >= check.inFlightBefore;
       if (!alive) replica.notReached();
-      for (const lost of check.calls) lost.afterVerify?.(!alive || allLost);
+      for (const tell of check.lost) tell(!alive || allLost);
     });
   }
 
@@ -159,10 +183,9 @@ type CallEnd =
 
 /** One request on one connection. Ends exactly once. */
 class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
-  readonly replica: Replica;
   readonly deadlineMs: number;
-  afterVerify: ((upstreamDied: boolean) => void) | null = null;
   readonly #answerSizeBytes: number;
+  readonly #replica: Replica;
   readonly #onEnd: (ended: CallEnd) => void;
   readonly #client: Client;
   #controller: Dispatcher.DispatchController | null = null;
@@ -178,7 +201,7 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     answerSizeBytes: number,
     onEnd: (ended: CallEnd) => void,
   ) {
-    this.replica = replica;
+    this.#replica = replica;
     this.deadlineMs = deadlineMs;
     this.#answerSizeBytes = answerSizeBytes;
     this.#onEnd = onEnd;
@@ -205,7 +228,7 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   #finish(ended: CallEnd): void {
     this.#ended = true;
-    this.replica.release(this.#client);
+    this.#replica.release(this.#client);
     this.#onEnd(ended);
   }
 

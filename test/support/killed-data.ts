@@ -2,7 +2,7 @@
 // no trace there: the database is copied, and journals, which no later server writes to, are linked.
 import { copyFile, link, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import type { Batch } from "../../src/core/batch.ts";
 import { blobKeys } from "../../src/core/blob-store.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -76,7 +76,7 @@ export async function filesBelow(folder: string): Promise<string[]> {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
     return entries
       .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;

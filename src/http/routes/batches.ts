@@ -1,7 +1,7 @@
 // The routes of batches. What a new batch must look like is its schema; a member the schema does not
 // name is ignored, so that clients written for later versions of the API keep working.
 import type { FastifyReply } from "fastify";
-import Type from "typebox";
+import { Type } from "typebox";
 import type { BatchService } from "../../batches/batch-service.ts";
 import { type Batch, completionWindows } from "../../core/batch.ts";
 import { endpointPaths } from "../../core/endpoints.ts";

@@ -73,8 +73,9 @@ async function createFile(request: FastifyRequest, files: FileService) {
       }
       filename = part.filename || UNNAMED;
       const length = codePoints(filename);
-      if (length > FILENAME_CHARACTERS)
+      if (length > FILENAME_CHARACTERS) {
         throw stringTooLong("filename", FILENAME_CHARACTERS, length);
+      }
       staged = await files.stage(fileBytes(part), form.purpose);
     }
     if (staged === undefined) throw missingParameter("file");
@@ -91,11 +92,12 @@ async function sendContent(
   files: FileService,
 ) {
   const file = await files.getDownloadable(projectId, params.id);
-  reply
+  const content = method === "HEAD" ? undefined : await files.read(file);
+  return reply
     .type("application/octet-stream")
     .header("content-length", file.sizeBytes)
-    .header("content-disposition", contentDisposition(file.filename));
-  return method === "HEAD" ? reply.send() : reply.send(await files.read(file));
+    .header("content-disposition", contentDisposition(file.filename))
+    .send(content);
 }
 
 /** `purpose`; an empty one filters nothing. */

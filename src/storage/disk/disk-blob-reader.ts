@@ -12,9 +12,10 @@ export class DiskBlobReader implements BlobReader {
     this.sizeBytes = sizeBytes;
   }
 
-  async read(start: number, length: number): Promise<Uint8Array> {
+  async read(start: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     const wanted = Math.max(0, Math.min(length, this.sizeBytes - start));
-    const bytes = Buffer.allocUnsafeSlow(wanted);
+    // Neither filled with zeros first, nor a Buffer, whose slice() would share its bytes.
+    const bytes = into ?? new Uint8Array(Buffer.allocUnsafeSlow(wanted).buffer);
     let filled = 0;
     while (filled < wanted) {
       const { bytesRead } = await this.#handle.read(bytes, filled, wanted - filled, start + filled);

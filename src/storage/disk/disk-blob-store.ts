@@ -1,6 +1,7 @@
 // The BlobStore in a directory: `blobs/` holds one file for each key, `tmp/` what is not committed yet.
 // A blob appears by a rename after its bytes are synced; the caller holds the data directory's lock.
 
+import type { EventEmitter } from "node:events";
 import { open, opendir, rm, stat, statfs, unlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -29,6 +30,8 @@ class DiskBlobStore implements BlobStore {
   readonly #blobs: string;
   readonly #unfinished: string;
   readonly #folders: DurableFolders;
+  /** Open files: Node treats one that is lost without being closed as a fatal error. */
+  readonly #handles = new Set<FileHandle>();
   #writersStarted = 0;
 
   constructor(blobs: string, unfinished: string) {
@@ -41,14 +44,15 @@ class DiskBlobStore implements BlobStore {
     const path = this.#pathOf(key);
     this.#writersStarted += 1;
     const temporaryPath = join(this.#unfinished, String(this.#writersStarted));
-    return new DiskBlobWriter(await open(temporaryPath, "wx"), temporaryPath, path, this.#folders);
+    const handle = await this.#openFile(temporaryPath, "wx");
+    return new DiskBlobWriter(handle, temporaryPath, path, this.#folders);
   }
 
   async open(key: string): Promise<BlobReader> {
     const path = this.#pathOf(key);
     let handle: FileHandle;
     try {
-      handle = await open(path, "r");
+      handle = await this.#openFile(path, "r");
     } catch (error) {
       throw isMissing(error) ? noBlob(key) : error;
     }
@@ -120,7 +124,7 @@ class DiskBlobStore implements BlobStore {
   async createLog(key: string): Promise<BlobLog> {
     const path = this.#pathOf(key);
     try {
-      const handle = await this.#folders.createEntry(path, () => open(path, "wx"));
+      const handle = await this.#folders.createEntry(path, () => this.#openFile(path, "wx"));
       return new DiskBlobLog(handle);
     } catch (error) {
       if (isFileError(error, "EEXIST")) throw new ConflictError(`The key ${key} exists already.`);
@@ -133,7 +137,18 @@ class DiskBlobStore implements BlobStore {
     return bavail * bsize;
   }
 
-  async close(): Promise<void> {}
+  /** Ends what its users left open. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#handles].map((handle) => handle.close()));
+  }
+
+  async #openFile(path: string, flags: "r" | "wx"): Promise<FileHandle> {
+    const handle = await open(path, flags);
+    this.#handles.add(handle);
+    // It is an event emitter, though its types do not say so.
+    (handle as FileHandle & EventEmitter).once("close", () => this.#handles.delete(handle));
+    return handle;
+  }
 
   #pathOf(key: string): string {
     checkKey(key);

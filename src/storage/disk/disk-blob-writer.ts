@@ -1,7 +1,7 @@
 // One blob being written: into a temporary file, in large pieces, renamed to its key at commit. When
 // anything fails, a full disk for one, the temporary file is removed at once.
 
-import { rename, unlink } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import type { BlobWriter } from "../../core/blob-store.ts";
 import type { DurableFolders } from "./durable-folders.ts";
@@ -60,8 +60,11 @@ export class DiskBlobWriter implements BlobWriter {
     if (this.#ended) return;
     this.#ended = true;
     this.#gathered = undefined;
-    await this.#handle.close();
-    await unlink(this.#temporaryPath);
+    try {
+      await this.#handle.close();
+    } finally {
+      await rm(this.#temporaryPath, { force: true });
+    }
   }
 
   async #flush(): Promise<void> {
@@ -75,7 +78,8 @@ export class DiskBlobWriter implements BlobWriter {
     try {
       await step();
     } catch (error) {
-      await this.abort();
+      // What failed first is what the caller must know.
+      await this.abort().catch(() => undefined);
       throw error;
     }
   }

@@ -113,14 +113,11 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
     finish: (batchId, epoch, result) =>
       database.write(async (tx) => {
         const batch = await claimedBatch(tx, batchId, epoch);
-        if (batch.ending !== result.ending) {
-          throw new ConflictError(
-            `Batch ${batchId} is to end as ${batch.ending ?? "nothing yet"}, not as ${result.ending}.`,
-          );
-        }
         for (const file of [result.outputFile, result.errorFile]) {
           if (file !== null) await insertFile(tx, file);
         }
+        // Each ending leads to the status of its name, and from one status only: so a cancel that came
+        // in between is a conflict.
         await changeStatus(tx, batch, result.ending, result.at, {
           ...givenBack,
           ...toColumns({ ...result.counts, usage: result.usage }),

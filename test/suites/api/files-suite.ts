@@ -268,6 +268,7 @@ export function filesSuite(startApi: StartApi): void {
       const answer = await send(api.baseUrl, `/v1/files/${id}/content`);
       const requestId = answer.headers["x-request-id"] as string;
       expect(answer.status).toBe(500);
+      expect(answer.headers).not.toHaveProperty("content-disposition");
       expect(answer.json).toEqual({
         error: {
           message: `The server had an error while processing your request. Its log has the cause under ${requestId}.`,

@@ -148,7 +148,8 @@ export function uploadsSuite(startApi: StartApi): void {
     });
 
     test("fields nobody knows are ignored", async () => {
-      await uploaded(batchForm({ name: "user", value: "x" }, { name: "expires", value: "1" }));
+      const request = batchForm({ name: "user", value: "x" }, { name: "expires", value: "1" });
+      expect(await uploaded(request)).toMatchObject({ filename: "in.jsonl", bytes: 18 });
     });
 
     test("a preamble, an epilogue and a quoted boundary are part of the format", async () => {
@@ -158,7 +159,7 @@ export function uploadsSuite(startApi: StartApi): void {
         Buffer.from("bye"),
       ]);
       const headers = { "content-type": 'multipart/form-data; boundary="a-boundary"' };
-      await uploaded({ method: "POST", headers, body });
+      expect(await uploaded({ method: "POST", headers, body })).toMatchObject({ bytes: 18 });
     });
 
     test("a form split at any byte is the same form", async () => {

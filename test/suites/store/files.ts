@@ -70,11 +70,14 @@ export function fileCases(open: OpenStore): void {
     expect(await store.files.get(PROJECT, "file-1", 1)).toBeUndefined();
   });
 
-  it("keeps a deleted file hidden from callers whose clock is behind", async () => {
+  it("keeps a deleted or reclaimed file hidden from callers whose clock is behind", async () => {
     const { store } = await open();
     await store.files.insert(aFile("file-1"));
     await store.files.delete(PROJECT, "file-1", 5_000);
+    await store.files.insert(aFile("file-2", { expiresAt: 5_000 }));
+    await store.files.markReclaimed("file-2");
     expect(await store.files.get(PROJECT, "file-1", 10)).toBeUndefined();
+    expect(await store.files.get(PROJECT, "file-2", 10)).toBeUndefined();
   });
 
   it("lets one of two racing deletes succeed", async () => {

@@ -154,6 +154,12 @@ export function shardCases(open: OpenStore): void {
       ["b1", ["model-a", "model-b"]],
       ["b2", ["model-a"]],
     ]);
+    const [done] = await claimShards(store, "b2");
+    await store.shards.finish(done!.shardId, done!.epoch, 0, progressOf(10), 3_000);
+    expect(await runnable()).toEqual([
+      ["b1", ["model-a", "model-b"]],
+      ["b4", ["model-a"]],
+    ]);
   });
 
   it("renews leases and writes progress in one step", async () => {

@@ -166,7 +166,7 @@ export function finishResult(
     ending,
     outputFile: null,
     errorFile: null,
-    counts: { total: 30, completed: 20, failed: 5 },
+    counts: { total: 28, completed: 20, failed: 5 },
     usage: { ...noUsage(), inputTokens: 11, outputTokens: 22, totalTokens: 33 },
     at: 9_000,
     ...change,

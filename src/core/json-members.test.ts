@@ -1,0 +1,121 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { readMembers, repeatedMember } from "./json-members.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The members as [name, JSON of the value], the way they stand in the text. */
+function membersOf(text: string, start = 0, end?: number): [string, string][] {
+  const bytes = encoder.encode(text);
+  return readMembers(bytes, start, end ?? bytes.length).map((member) => [
+    member.name,
+    decoder.decode(bytes.subarray(member.start, member.end)),
+  ]);
+}
+
+const cases: [name: string, text: string, members: [string, string][]][] = [
+  ["no members", "{}", []],
+  ["no members, but spaces", " { \t\r\n} ", []],
+  [
+    "one of each kind of value",
+    '{"a":1,"b":"x","c":null,"d":true,"e":[],"f":{}}',
+    [
+      ["a", "1"],
+      ["b", '"x"'],
+      ["c", "null"],
+      ["d", "true"],
+      ["e", "[]"],
+      ["f", "{}"],
+    ],
+  ],
+  [
+    "white space everywhere",
+    ' {\n "a" :\t-1.5e+3 ,\r\n"b"\n:\n[ 1 , 2 ]\n}\n',
+    [
+      ["a", "-1.5e+3"],
+      ["b", "[ 1 , 2 ]"],
+    ],
+  ],
+  ["a number at the end", '{"a":12}', [["a", "12"]]],
+  [
+    "brackets and quotes inside strings",
+    '{"a":"}],{\\"","b":{"c":"]}"},"d":["\\\\"]}',
+    [
+      ["a", '"}],{\\""'],
+      ["b", '{"c":"]}"}'],
+      ["d", '["\\\\"]'],
+    ],
+  ],
+  [
+    "members of members are not its own",
+    '{"a":{"b":{"c":[{"d":1}]}},"e":2}',
+    [
+      ["a", '{"b":{"c":[{"d":1}]}}'],
+      ["e", "2"],
+    ],
+  ],
+  [
+    "escapes in names",
+    '{"\\u0061\\"\\\\":1,"\\ud83d\\ude00":2,"é😀":3}',
+    [
+      ['a"\\', "1"],
+      ["😀", "2"],
+      ["é😀", "3"],
+    ],
+  ],
+  [
+    "a name that is there twice",
+    '{"a":1,"\\u0061":2}',
+    [
+      ["a", "1"],
+      ["a", "2"],
+    ],
+  ],
+  ["an empty name", '{"":0}', [["", "0"]]],
+];
+
+test.each(cases)("%s", (_name, text, members) => expect(membersOf(text)).toEqual(members));
+
+test("an object in the middle of other bytes", () => {
+  const text = '[{"a":1},{"b":{"c":2}} ,3]';
+  expect(membersOf(text, 9, 22)).toEqual([["b", '{"c":2}']]);
+});
+
+/** A string as JSON, some of its characters as escapes. */
+function spelled(text: string, escaped: readonly boolean[]): string {
+  const units = Array.from({ length: text.length }, (_, at) => {
+    const code = text.charCodeAt(at).toString(16).padStart(4, "0");
+    return escaped[at] ? `\\u${code}` : JSON.stringify(text[at]).slice(1, -1);
+  });
+  return `"${units.join("")}"`;
+}
+
+test("finds every member of any object, however it is spelled and spaced", () => {
+  const space = fc.string({ unit: fc.constantFrom(" ", "\t", "\r", "\n"), maxLength: 2 });
+  const member = fc.record({
+    name: fc.string({ unit: "grapheme-ascii", maxLength: 6 }),
+    escaped: fc.array(fc.boolean(), { maxLength: 6 }),
+    json: fc.jsonValue().map((value) => JSON.stringify(value)),
+    spaces: fc.tuple(space, space, space, space),
+  });
+  fc.assert(
+    fc.property(fc.array(member), space, (members, around) => {
+      const parts = members.map(({ name, escaped, json, spaces: [a, b, c, d] }) => {
+        return `${a}${spelled(name, escaped)}${b}:${c}${json}${d}`;
+      });
+      const text = `${around}{${around}${parts.join(",")}${around}}${around}`;
+      expect(membersOf(text)).toEqual(members.map(({ name, json }) => [name, json]));
+    }),
+  );
+});
+
+test.each([
+  ['{"a":1,"b":2}', undefined],
+  ['{"a":1}', undefined],
+  ["{}", undefined],
+  ['{"a":1,"b":2,"\\u0062":3,"a":4}', "b"],
+])("the name that stands twice in %s is %s", (text, name) => {
+  const bytes = encoder.encode(text);
+  expect(repeatedMember(readMembers(bytes, 0, bytes.length))).toBe(name);
+});
