@@ -115,7 +115,12 @@ async function startParts(
     metrics,
     log,
     listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),
-    readiness: () => ({ ready: true, checks: lanes.report() }),
+    readiness: () => {
+      const checks = lanes.report();
+      // A paused lane is no reason to send clients elsewhere: it takes batches all the same.
+      const ready = checks.some(({ model, state }) => model === null && state === "ok");
+      return { ready, checks };
+    },
     anyHost: config.insecureNoAuth,
   });
   closers.push(() => app.close());

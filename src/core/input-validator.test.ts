@@ -72,102 +72,107 @@ function embedding(id: string, input: unknown): string {
 }
 
 const good = chat("good");
-const deep = "[".repeat(100_000) + "]".repeat(100_000);
-
 type Refusal = [code: string, param: string | null, line: number | null, message: string];
-interface Case {
-  name: string;
-  lines: (string | Uint8Array)[];
-  setup?: Setup;
-  errors: Refusal[];
-}
+type Case = [name: string, lines: (string | Uint8Array)[], errors: Refusal[], setup?: Setup];
 
-const notJson = "This line is not parseable as valid JSON.";
-const missing = (name: string) => `Missing required parameter: '${name}'.`;
-const wrongType = (param: string, expected: string, got: string) =>
-  `Invalid type for '${param}': expected ${expected}, but got ${got} instead.`;
-const wrongUrl = "The URL provided for this request does not match the batch endpoint.";
-const wrongMethod = (got: string) =>
-  `Invalid method: ${got}. Only "POST" is supported in the Batch API.`;
-const duplicate = (id: string) =>
-  `The custom_id '${id}' for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`;
-const mismatch = (model: string) =>
-  `The model '${model}' for this request does not match the rest of the batch. Each batch must contain requests for a single model.`;
-const unserved = (model: string, served: string) =>
-  `The provided model '${model}' is not supported by the Batch API. No upstream serves it for /v1/chat/completions; served: ${served}.`;
-const twice = (member: string) =>
-  `The member '${member}' appears more than once. Each member must be given once.`;
+const wrongType = (line: number, param: string | null, expected: string, got: string): Refusal => {
+  const what = param === null ? "this line" : `'${param}'`;
+  const message = `Invalid type for ${what}: expected ${expected}, but got ${got} instead.`;
+  return ["invalid_type", param, line, message];
+};
+const notJson = (line: number): Refusal => {
+  return ["invalid_json_line", null, line, "This line is not parseable as valid JSON."];
+};
+const missing = (line: number, name: string): Refusal => {
+  return ["missing_required_parameter", name, line, `Missing required parameter: '${name}'.`];
+};
+const wrongMethod = (got: string): Refusal => {
+  const message = `Invalid method: ${got}. Only "POST" is supported in the Batch API.`;
+  return ["invalid_method", "method", 1, message];
+};
+const wrongUrl: Refusal = [
+  "invalid_url",
+  "url",
+  1,
+  "The URL provided for this request does not match the batch endpoint.",
+];
+const required = (name: string): Refusal => {
+  const title = name.charAt(0).toUpperCase() + name.slice(1);
+  return ["invalid_request", `body.${name}`, 1, `${title} parameter is required.`];
+};
+const streaming = (line: number, endpoint: string): Refusal => {
+  const message = `${endpoint}: Streaming is not supported in the Batch API.`;
+  return ["streaming_unsupported", "body.stream", line, message];
+};
+const twice = (member: string): Refusal => {
+  const message = `The member '${member}' appears more than once. Each member must be given once.`;
+  return ["duplicate_member", member, 1, message];
+};
+const idProblem = (code: string, problem: string): Refusal => {
+  return [code, "custom_id", 1, `Invalid 'custom_id': ${problem} instead.`];
+};
+const duplicate = (line: number, id: string): Refusal => {
+  const message = `The custom_id '${id}' for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`;
+  return ["duplicate_custom_id", "custom_id", line, message];
+};
+const mismatch = (line: number, model: string): Refusal => {
+  const message = `The model '${model}' for this request does not match the rest of the batch. Each batch must contain requests for a single model.`;
+  return ["mismatched_model", "body.model", line, message];
+};
+const unserved = (line: number, model: string, served: string): Refusal => {
+  const message = `The provided model '${model}' is not supported by the Batch API. No upstream serves it for /v1/chat/completions; served: ${served}.`;
+  return ["model_not_found", "body.model", line, message];
+};
+const empty: Refusal = [
+  "empty_file",
+  null,
+  null,
+  "The input file is empty. Please ensure that the batch contains at least one request.",
+];
+const tooMany = (code: string, param: string | null, what: string, limit: string): Refusal => {
+  return [
+    code,
+    param,
+    null,
+    `The number of ${what} exceeds the maximum allowed value of ${limit}.`,
+  ];
+};
+
+const embeddings = { endpoint: "/v1/embeddings" };
+const deep = "[".repeat(100_000) + "]".repeat(100_000);
+const manyModels = Array.from({ length: 23 }, (_, n) => `m${n}`);
+const twentyModels = manyModels.slice(0, 20).map((name) => `'${name}'`);
 
 const cases: Case[] = [
-  // One line on its own.
-  {
-    name: "a line that is not JSON",
-    lines: ["{"],
-    errors: [["invalid_json_line", null, 1, notJson]],
-  },
-  {
-    name: "a line that is not UTF-8",
-    lines: [good, Uint8Array.of(0x22, 0xff, 0x22)],
-    errors: [["invalid_json_line", null, 2, notJson]],
-  },
-  {
-    name: "a byte order mark in the middle",
-    lines: [good, `\uFEFF${chat("a")}`],
-    errors: [["invalid_json_line", null, 2, notJson]],
-  },
-  {
-    name: "a line of control bytes",
-    lines: [good, "\u0000"],
-    errors: [["invalid_json_line", null, 2, notJson]],
-  },
-  {
-    name: "two objects in one line",
-    lines: [`${chat("a")}${chat("b")}`],
-    errors: [["invalid_json_line", null, 1, notJson]],
-  },
-  ...(
+  // A line on its own.
+  ["a line that is not JSON", ["{"], [notJson(1)]],
+  ["a line that is not UTF-8", [good, Uint8Array.of(0x22, 0xff, 0x22)], [notJson(2)]],
+  ["a byte order mark in the middle", [good, `\uFEFF${chat("a")}`], [notJson(2)]],
+  ["a control byte", [good, "\u0000"], [notJson(2)]],
+  ["two objects in a line", [chat("a") + chat("b")], [notJson(1)]],
+  ["a line that is an array", ["[1]"], [wrongType(1, null, "an object", "an array")]],
+  ["a line that is null", ["null"], [wrongType(1, null, "an object", "null")]],
+  ["a line that is text", ['"x"'], [wrongType(1, null, "an object", "a string")]],
+  ["a line that is a number", ["17"], [wrongType(1, null, "an object", "an integer")]],
+  ["no custom_id", [good, chat("", { custom_id: undefined })], [missing(2, "custom_id")]],
+  ["no method", [good, chat("a", { method: undefined })], [missing(2, "method")]],
+  ["no url", [good, chat("a", { url: undefined })], [missing(2, "url")]],
+  ["no body", [good, chat("a", { body: undefined })], [missing(2, "body")]],
+  ["nothing that a line needs", ["{}"], [missing(1, "custom_id")]],
+  [
+    "a custom_id that is a number",
+    [chat("", { custom_id: 7 })],
+    [wrongType(1, "custom_id", "a string", "an integer")],
+  ],
+  [
+    "a custom_id that is null",
+    [chat("", { custom_id: null })],
+    [wrongType(1, "custom_id", "a string", "null")],
+  ],
+  [
+    "an empty custom_id",
+    [chat("")],
     [
-      ["[1]", "an array"],
-      ["null", "null"],
-      ['"x"', "a string"],
-      ["17", "an integer"],
-    ] as const
-  ).map(([line, got]): Case => ({
-    name: `a line that is ${got}`,
-    lines: [line],
-    errors: [
-      [
-        "invalid_type",
-        null,
-        1,
-        `Invalid type for this line: expected an object, but got ${got} instead.`,
-      ],
-    ],
-  })),
-  ...["custom_id", "method", "url", "body"].map((name): Case => ({
-    name: `no ${name}`,
-    lines: [good, chat("a", { [name]: undefined })],
-    errors: [["missing_required_parameter", name, 2, missing(name)]],
-  })),
-  {
-    name: "nothing that a line needs: the first is named",
-    lines: ["{}"],
-    errors: [["missing_required_parameter", "custom_id", 1, missing("custom_id")]],
-  },
-  {
-    name: "a custom_id that is a number",
-    lines: [chat("", { custom_id: 7 })],
-    errors: [["invalid_type", "custom_id", 1, wrongType("custom_id", "a string", "an integer")]],
-  },
-  {
-    name: "a custom_id that is null",
-    lines: [chat("", { custom_id: null })],
-    errors: [["invalid_type", "custom_id", 1, wrongType("custom_id", "a string", "null")]],
-  },
-  {
-    name: "an empty custom_id",
-    lines: [chat("")],
-    errors: [
       [
         "empty_string",
         "custom_id",
@@ -175,264 +180,127 @@ const cases: Case[] = [
         "Invalid 'custom_id': empty string. Expected a string with minimum length 1.",
       ],
     ],
-  },
-  {
-    name: "a custom_id longer than the plan can note",
-    lines: [chat("x".repeat(CUSTOM_ID_MAX_BYTES - 1))],
-    errors: [
-      [
-        "string_above_max_length",
-        "custom_id",
-        1,
-        "Invalid 'custom_id': string too long. Expected at most 65535 bytes, but got 65536 instead.",
-      ],
-    ],
-  },
-  {
-    name: "a method other than POST",
-    lines: [chat("a", { method: "GET" })],
-    errors: [["invalid_method", "method", 1, wrongMethod('"GET"')]],
-  },
-  {
-    name: "a method in lower case",
-    lines: [chat("a", { method: "post" })],
-    errors: [["invalid_method", "method", 1, wrongMethod('"post"')]],
-  },
-  {
-    name: "a method that is null",
-    lines: [chat("a", { method: null })],
-    errors: [["invalid_method", "method", 1, wrongMethod("null")]],
-  },
-  {
-    name: "a method that is nested too deeply to be quoted",
-    lines: [chat("a", { method: "?" }).replace('"?"', deep)],
-    setup: { limits: { lineSizeBytes: 1_000_000 } },
-    errors: [["invalid_method", "method", 1, wrongMethod("an array")]],
-  },
-  {
-    name: "the url of another endpoint",
-    lines: [chat("a", { url: "/v1/embeddings" })],
-    errors: [["invalid_url", "url", 1, wrongUrl]],
-  },
-  {
-    name: "a url with its host",
-    lines: [chat("a", { url: "http://localhost/v1/chat/completions" })],
-    errors: [["invalid_url", "url", 1, wrongUrl]],
-  },
-  {
-    name: "a url that is not text",
-    lines: [chat("a", { url: ["/v1/chat/completions"] })],
-    errors: [["invalid_url", "url", 1, wrongUrl]],
-  },
-  ...(
+  ],
+  [
+    "a custom_id longer than the plan can note",
+    [chat("x".repeat(CUSTOM_ID_MAX_BYTES - 1))],
     [
-      [null, "null"],
-      [[], "an array"],
-      ["{}", "a string"],
-    ] as const
-  ).map(([body, got]): Case => ({
-    name: `a body that is ${got}`,
-    lines: [chat("a", { body })],
-    errors: [["invalid_type", "body", 1, wrongType("body", "an object", got)]],
-  })),
-  {
-    name: "a model that is not text",
-    lines: [chat("a", {}, { model: { id: "m" } })],
-    errors: [["invalid_type", "body.model", 1, wrongType("body.model", "a string", "an object")]],
-  },
-  ...[undefined, null, ""].map((model): Case => ({
-    name: `a model that is ${JSON.stringify(model) ?? "missing"}`,
-    lines: [chat("a", {}, { model })],
-    errors: [["invalid_request", "body.model", 1, "Model parameter is required."]],
-  })),
-  ...[undefined, null].map((given): Case => ({
-    name: `messages that are ${given === null ? "null" : "missing"}`,
-    lines: [chat("a", {}, { messages: given })],
-    errors: [["invalid_request", "body.messages", 1, "Messages parameter is required."]],
-  })),
-  {
-    name: "no input for embeddings",
-    lines: [embedding("a", undefined)],
-    setup: { endpoint: "/v1/embeddings" },
-    errors: [["invalid_request", "body.input", 1, "Input parameter is required."]],
-  },
-  {
-    name: "stream: true",
-    lines: [chat("a", {}, { stream: true })],
-    errors: [
-      [
-        "streaming_unsupported",
-        "body.stream",
-        1,
-        "Chat Completions: Streaming is not supported in the Batch API.",
-      ],
+      idProblem(
+        "string_above_max_length",
+        "string too long. Expected at most 65535 bytes, but got 65536",
+      ),
     ],
-  },
-  {
-    name: "a member of the line that is there twice",
-    lines: [chat("a").replace("}}", '},"custom_id":"b"}')],
-    errors: [["duplicate_member", "custom_id", 1, twice("custom_id")]],
-  },
-  {
-    name: "a member of the body that is there twice, once with an escape",
-    lines: [chat("a").replace("}}", '},"x":1}').replace('"model"', '"mod\\u0065l":"n","model"')],
-    errors: [["duplicate_member", "body.model", 1, twice("body.model")]],
-  },
+  ],
+  ["another method", [chat("a", { method: "GET" })], [wrongMethod('"GET"')]],
+  ["a method in lower case", [chat("a", { method: "post" })], [wrongMethod('"post"')]],
+  ["a method that is null", [chat("a", { method: null })], [wrongMethod("null")]],
+  [
+    "a method nested too deeply to be quoted",
+    [chat("a", { method: "?" }).replace('"?"', deep)],
+    [wrongMethod("an array")],
+    { limits: { lineSizeBytes: 1_000_000 } },
+  ],
+  ["the url of another endpoint", [chat("a", { url: "/v1/embeddings" })], [wrongUrl]],
+  ["a url with its host", [chat("a", { url: "http://x/v1/chat/completions" })], [wrongUrl]],
+  ["a url that is not text", [chat("a", { url: ["/v1/chat/completions"] })], [wrongUrl]],
+  ["a null body", [chat("a", { body: null })], [wrongType(1, "body", "an object", "null")]],
+  ["a list as body", [chat("a", { body: [] })], [wrongType(1, "body", "an object", "an array")]],
+  ["text as body", [chat("a", { body: "{}" })], [wrongType(1, "body", "an object", "a string")]],
+  [
+    "a model that is not text",
+    [chat("a", {}, { model: { id: "m" } })],
+    [wrongType(1, "body.model", "a string", "an object")],
+  ],
+  ["no model", [chat("a", {}, { model: undefined })], [required("model")]],
+  ["a null model", [chat("a", {}, { model: null })], [required("model")]],
+  ["an empty model", [chat("a", {}, { model: "" })], [required("model")]],
+  ["no messages", [chat("a", {}, { messages: undefined })], [required("messages")]],
+  ["null messages", [chat("a", {}, { messages: null })], [required("messages")]],
+  ["no input for embeddings", [embedding("a", undefined)], [required("input")], embeddings],
+  ["stream: true", [chat("a", {}, { stream: true })], [streaming(1, "Chat Completions")]],
+  [
+    "a member of the line that is there twice",
+    [chat("a").replace("}}", '},"custom_id":"b"}')],
+    [twice("custom_id")],
+  ],
+  [
+    "a member of the body that is there twice, once with an escape",
+    [chat("a").replace('"model"', '"mod\\u0065l":"n","model"')],
+    [twice("body.model")],
+  ],
   // The file as a whole.
-  {
-    name: "an empty file",
-    lines: [],
-    errors: [
-      [
-        "empty_file",
-        null,
-        null,
-        "The input file is empty. Please ensure that the batch contains at least one request.",
-      ],
-    ],
-  },
-  {
-    name: "nothing but blank lines",
-    lines: ["", " \t", "\r"],
-    errors: [
-      [
-        "empty_file",
-        null,
-        null,
-        "The input file is empty. Please ensure that the batch contains at least one request.",
-      ],
-    ],
-  },
-  {
-    name: "one entry for each bad line, by its number, blank lines counted",
-    lines: ["", "{", good, "\r", chat("a", {}, { stream: true }), "[]"],
-    errors: [
-      ["invalid_json_line", null, 2, notJson],
-      [
-        "streaming_unsupported",
-        "body.stream",
-        5,
-        "Chat Completions: Streaming is not supported in the Batch API.",
-      ],
-      [
-        "invalid_type",
-        null,
-        6,
-        "Invalid type for this line: expected an object, but got an array instead.",
-      ],
-    ],
-  },
-  {
-    name: "custom_ids that are there twice",
-    lines: [chat("a"), chat("b"), chat("a"), chat("a"), chat("x").replace('"x"', '"\\u0062"')],
-    errors: [
-      ["duplicate_custom_id", "custom_id", 3, duplicate("a")],
-      ["duplicate_custom_id", "custom_id", 4, duplicate("a")],
-      ["duplicate_custom_id", "custom_id", 5, duplicate("b")],
-    ],
-  },
-  {
-    name: "a long custom_id that is there twice: the message quotes its beginning",
-    lines: [chat("y".repeat(50_000)), chat("y".repeat(50_000))],
-    errors: [["duplicate_custom_id", "custom_id", 2, duplicate(`${"y".repeat(200)}…`)]],
-  },
-  {
-    name: "a second model",
-    lines: [chat("a"), chat("b", {}, { model: "n" }), chat("c", {}, { model: "o" }), chat("d")],
-    errors: [
-      ["mismatched_model", "body.model", 2, mismatch("n")],
-      ["mismatched_model", "body.model", 3, mismatch("o")],
-    ],
-  },
-  {
-    name: "a model that nobody serves",
-    lines: [chat("a", {}, { model: "gpt" }), chat("b")],
-    errors: [["model_not_found", "body.model", 1, unserved("gpt", "'m', 'n'")]],
-  },
-  {
-    name: "a model where several are allowed, and nobody serves one",
-    lines: [chat("a"), chat("b", {}, { model: "n" }), chat("c", {}, { model: "o" })],
-    setup: { allowSeveralModels: true },
-    errors: [["model_not_found", "body.model", 3, unserved("o", "'m', 'n'")]],
-  },
-  {
-    name: "a model when none is served",
-    lines: [good],
-    setup: { served: [] },
-    errors: [["model_not_found", "body.model", 1, unserved("m", "none")]],
-  },
-  {
-    name: "a long model name when many are served: the message quotes the first ones",
-    lines: [chat("a", {}, { model: "z".repeat(1_000) })],
-    setup: { served: Array.from({ length: 23 }, (_, n) => `m${n}`) },
-    errors: [
-      [
-        "model_not_found",
-        "body.model",
-        1,
-        unserved(
-          `${"z".repeat(200)}…`,
-          `${Array.from({ length: 20 }, (_, n) => `'m${n}'`).join(", ")} and 3 more`,
-        ),
-      ],
-    ],
-  },
+  ["an empty file", [], [empty]],
+  ["nothing but blank lines", ["", " \t", "\r"], [empty]],
+  [
+    "several bad lines: one entry for each, by its number, blank lines counted",
+    ["", "{", good, "\r", chat("a", {}, { stream: true }), "[]"],
+    [notJson(2), streaming(5, "Chat Completions"), wrongType(6, null, "an object", "an array")],
+  ],
+  [
+    "custom_ids that are there twice",
+    [chat("a"), chat("b"), chat("a"), chat("a"), chat("x").replace('"x"', '"\\u0062"')],
+    [duplicate(3, "a"), duplicate(4, "a"), duplicate(5, "b")],
+  ],
+  [
+    "a long custom_id that is there twice: its beginning is quoted",
+    [chat("y".repeat(50_000)), chat("y".repeat(50_000))],
+    [duplicate(2, `${"y".repeat(200)}…`)],
+  ],
+  [
+    "a second model",
+    [chat("a"), chat("b", {}, { model: "n" }), chat("c", {}, { model: "o" }), chat("d")],
+    [mismatch(2, "n"), mismatch(3, "o")],
+  ],
+  [
+    "a model that nobody serves",
+    [chat("a", {}, { model: "gpt" }), chat("b")],
+    [unserved(1, "gpt", "'m', 'n'")],
+  ],
+  [
+    "a model that nobody serves, where several are allowed",
+    [chat("a"), chat("b", {}, { model: "n" }), chat("c", {}, { model: "o" })],
+    [unserved(3, "o", "'m', 'n'")],
+    { allowSeveralModels: true },
+  ],
+  ["a model when none is served", [good], [unserved(1, "m", "none")], { served: [] }],
+  [
+    "a long model name when many are served: the message has a limit",
+    [chat("a", {}, { model: "z".repeat(1_000) })],
+    [unserved(1, `${"z".repeat(200)}…`, `${twentyModels.join(", ")} and 3 more`)],
+    { served: manyModels },
+  ],
   // The limits.
-  {
-    name: "more requests than allowed",
-    lines: ["", chat("a"), chat("b"), chat("c"), "{"],
-    setup: { limits: { linesPerBatch: 2 } },
-    errors: [
-      [
-        "too_many_tasks",
-        null,
-        null,
-        "The number of requests in the batch exceeds the maximum allowed value of 2.",
-      ],
-    ],
-  },
-  {
-    name: "more requests than the default, as people write the figure",
-    lines: Array.from({ length: 1_235 }, (_, n) => chat(`${n}`)),
-    setup: { limits: { linesPerBatch: 1_234 } },
-    errors: [
-      [
-        "too_many_tasks",
-        null,
-        null,
-        "The number of requests in the batch exceeds the maximum allowed value of 1,234.",
-      ],
-    ],
-  },
-  {
-    name: "a longer line than allowed",
-    lines: [good, chat("x".repeat(300)), chat("a")],
-    setup: { limits: { lineSizeBytes: 300 } },
-    errors: [
-      ["request_too_large", null, 2, "This line is longer than the 300 bytes a request may have."],
-    ],
-  },
-  {
-    name: "more embedding inputs than allowed, over all lines",
-    lines: [embedding("a", ["1", "2", "3"]), embedding("b", "4"), embedding("c", "5")],
-    setup: { endpoint: "/v1/embeddings", limits: { embeddingInputsPerBatch: 4 } },
-    errors: [
-      [
-        "too_many_inputs",
-        "body.input",
-        null,
-        "The number of embedding inputs over all lines of the batch exceeds the maximum allowed value of 4.",
-      ],
-    ],
-  },
-  {
-    name: "more bad lines than are listed",
-    lines: ["{", "[", "(", "<"],
-    setup: { limits: { validationErrors: 3 } },
-    errors: [
-      ["invalid_json_line", null, 1, notJson],
-      ["invalid_json_line", null, 2, notJson],
-      ["invalid_json_line", null, 3, notJson],
+  [
+    "more requests than allowed, blank lines not counted",
+    ["", chat("a"), chat("b"), chat("c"), "{"],
+    [tooMany("too_many_tasks", null, "requests in the batch", "2")],
+    { limits: { linesPerBatch: 2 } },
+  ],
+  [
+    "more than a thousand requests, the figure as people write it",
+    Array.from({ length: 1_235 }, (_, n) => chat(`${n}`)),
+    [tooMany("too_many_tasks", null, "requests in the batch", "1,234")],
+    { limits: { linesPerBatch: 1_234 } },
+  ],
+  [
+    "a longer line than allowed",
+    [good, chat("x".repeat(300)), chat("a")],
+    [["request_too_large", null, 2, "This line is longer than the 300 bytes a request may have."]],
+    { limits: { lineSizeBytes: 300 } },
+  ],
+  [
+    "more embedding inputs than allowed, over all lines",
+    [embedding("a", ["1", "2", "3"]), embedding("b", "4"), embedding("c", "5")],
+    [tooMany("too_many_inputs", "body.input", "embedding inputs over all lines of the batch", "4")],
+    { ...embeddings, limits: { embeddingInputsPerBatch: 4 } },
+  ],
+  [
+    "more bad lines than are listed",
+    ["{", "[", "(", "<"],
+    [
+      notJson(1),
+      notJson(2),
+      notJson(3),
       [
         "too_many_errors",
         null,
@@ -440,10 +308,11 @@ const cases: Case[] = [
         "Validation stopped after 3 errors; later lines were not checked.",
       ],
     ],
-  },
+    { limits: { validationErrors: 3 } },
+  ],
 ];
 
-test.each(cases)("refused: $name", ({ lines, setup, errors }) => {
+test.each(cases)("refused: %s", (_name, lines, errors, setup) => {
   expect(check(lines, setup).errors).toEqual(
     errors.map(([code, param, line, message]) => ({ code, message, param, line })),
   );

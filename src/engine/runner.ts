@@ -41,6 +41,8 @@ const MAX_RUNS_PER_MODEL = 16;
 /** The next shard is claimed while there are still so many rounds of requests in those at hand. */
 const ROUNDS_AHEAD = 4;
 
+const STORAGE_PAUSE_MS = 5_000;
+
 /** Unsent lines below which the next shard is wanted. */
 function lowWater(lanes: readonly Lane[]): number {
   return ROUNDS_AHEAD * lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
@@ -53,6 +55,8 @@ export class Runner {
   readonly #waiting: WaitingReasons;
   /** Batches that can't be run until somebody mends their files: not claimed again by this process. */
   readonly #broken = new Map<string, string>();
+  /** After a failure of the storage nothing is claimed for a while, or it would be tried over and over. */
+  #heldUntilMs = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -65,11 +69,19 @@ export class Runner {
     if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
     await this.#stopEnded();
     const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT);
-    if (freeSpace.reason === null) await this.#claim(runnable, stopping);
+    if (this.#heldBecause() === null) await this.#claim(runnable, stopping);
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
     for (const run of this.#runs.values()) run.pump();
     this.#options.lanes.publishInFlight();
     await this.#explain(runnable);
+  }
+
+  /** Why no shard is claimed at present; null when they are. */
+  #heldBecause(): string | null {
+    const { freeSpace, clock } = this.#options;
+    if (freeSpace.reason !== null) return freeSpace.reason;
+    if (clock.monotonicMs() >= this.#heldUntilMs) return null;
+    return "waiting after a failure of the storage; see the log";
   }
 
   /** Stops all shards of batches that were cancelled or whose window is over. */
@@ -178,24 +190,28 @@ export class Runner {
 
   #onEnded(run: ShardRun, how: RunEnd): void {
     this.#runs.delete(run.claim.shardId);
-    if (how === "batch-settled" || how === "given-back") this.#options.onBatchSettled();
+    if (how === "storage-failed") {
+      this.#heldUntilMs = this.#options.clock.monotonicMs() + STORAGE_PAUSE_MS;
+    }
+    if (how !== "finished" && how !== "lost") this.#options.onBatchSettled();
     this.#options.onRoom();
   }
 
   async #explain(runnable: RunnableBatch[]): Promise<void> {
     const { lanes, freeSpace } = this.#options;
     const reasons = new Map<string, string | null>();
-    const note = (batchId: string, endpoint: string, models: readonly string[]) => {
+    const note = (batchId: string, held: string | null, endpoint: string, models: string[]) => {
       const paused = models.map((model) => lanes.pausedBecause(endpoint, model));
-      const reason =
-        freeSpace.reason ??
-        this.#broken.get(batchId) ??
-        (paused.includes(null) ? null : (paused[0] ?? null));
       // One model that moves is enough for the batch to move.
+      const pause = paused.includes(null) ? null : (paused[0] ?? null);
+      const reason = held ?? this.#broken.get(batchId) ?? pause;
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
-    for (const { claim } of this.#runs.values()) note(claim.batchId, claim.endpoint, [claim.model]);
-    for (const { batchId, endpoint, models } of runnable) note(batchId, endpoint, models);
+    for (const { claim } of this.#runs.values()) {
+      note(claim.batchId, freeSpace.reason, claim.endpoint, [claim.model]);
+    }
+    const held = this.#heldBecause();
+    for (const { batchId, endpoint, models } of runnable) note(batchId, held, endpoint, models);
     await this.#waiting.show(reasons);
   }
 

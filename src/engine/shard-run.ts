@@ -51,7 +51,7 @@ export interface ShardRunOptions {
 }
 
 /** How a run ended. `batch-settled`: finished, and it was the last shard of its batch. */
-export type RunEnd = "finished" | "batch-settled" | "given-back" | "lost";
+export type RunEnd = "finished" | "batch-settled" | "given-back" | "lost" | "storage-failed";
 
 const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
 /** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
@@ -81,6 +81,8 @@ export class ShardRun implements LaneSource {
   #alone: number | null = null;
   /** Lines without a durable result. */
   #open: number;
+  /** The disk lagged behind, so that nothing was sent. */
+  #wasBehind = false;
   #stopReason: StopReason | null = null;
   #graceTimer: NodeJS.Timeout | null = null;
   #closing = false;
@@ -99,6 +101,10 @@ export class ShardRun implements LaneSource {
       progress: takenOver.progress,
       onRecorded: () => {
         this.#open--;
+        if (this.#wasBehind && !this.#recorder.isBehind) {
+          this.#wasBehind = false;
+          this.pump();
+        }
         this.#proceed();
       },
       onFailure: (error) => this.#storageFailed(error),
@@ -149,7 +155,8 @@ export class ShardRun implements LaneSource {
 
   ready(): "none" | "one" | "alone" {
     const { isHeld, lease } = this.#options;
-    const blocked = this.#stopReason !== null || this.#recorder.isBehind || isHeld();
+    if (this.#recorder.isBehind) this.#wasBehind = true;
+    const blocked = this.#stopReason !== null || this.#wasBehind || isHeld();
     if (blocked || !this.#feed.ready || !lease.trusted()) return "none";
     return this.#alone === null ? "one" : "alone";
   }
@@ -355,7 +362,7 @@ export class ShardRun implements LaneSource {
     if (this.#stopReason === "lease-lost") return "lost";
     if (this.#open > 0) {
       await store.shards.release(shardId, epoch, durableBytes, this.progress());
-      return "given-back";
+      return this.#stopReason === "storage-failed" ? "storage-failed" : "given-back";
     }
     const finished = await store.shards.finish(
       shardId,

@@ -76,6 +76,8 @@ export class Replica {
   }
 
   notReached(): void {
+    // Requests that were under way when it was first missed say nothing new.
+    if (this.avoided) return;
     this.#refusals++;
     const pauseMs = backoffMs(this.#refusals, REFUSAL_PAUSE, Math.random());
     this.#avoidUntilMs = this.#clock.monotonicMs() + pauseMs;

@@ -172,7 +172,7 @@ describe("an upstream of two replicas", () => {
     await using second = new Simulator({ timeToFirstTokenMs: 20 });
     const urls = [(await first.start()).baseUrl, (await second.start()).baseUrl];
     await using server = await serverFor(urls);
-    const batch = await startBatch(server, 4_000);
+    const batch = await startBatch(server, 6_000);
     await until(
       "both to work",
       () => Math.min(first.stats().answered, second.stats().answered) > 50,
@@ -180,15 +180,15 @@ describe("an upstream of two replicas", () => {
 
     await second.setMode("refuse");
     const before = first.stats().answered;
-    await until("the other to go on alone", () => first.stats().answered > before + 1_500);
+    await until("the first to go on alone", () => first.stats().answered > before + 1_500);
     // The death itself makes everybody hold their breath; that it is not there any more doesn't.
     const reasons = server.logged("lane paused").map(({ reason }) => reason);
     expect(reasons).toEqual([expect.stringContaining("cut the connection")]);
     expect(await waitingReason(server.openai, batch.id)).toBeNull();
 
     await second.setMode("ok");
-    const comeBack = second.stats().answered;
-    await until("the first to work again", () => second.stats().answered > comeBack + 50);
+    const answeredBefore = second.stats().answered;
+    await until("the other to work again", () => second.stats().answered > answeredBefore + 50);
     await expectAllSucceeded(server, batch);
   });
 });
