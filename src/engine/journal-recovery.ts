@@ -17,7 +17,7 @@ export class JournalCorruptError extends Error {
   constructor(key: string, offset: number, evidence: number) {
     super(
       `Journal ${key} is damaged: the record at byte ${offset} is broken, but a later one at byte ${evidence} ` +
-        "shows that it had been durable. Results may be lost, so its batch is stopped; restore the file from a backup, or cancel the batch.",
+        "shows that it had been durable. Results may be lost, so its batch is stopped; restore the file from a backup and restart.",
     );
   }
 }
