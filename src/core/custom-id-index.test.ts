@@ -36,9 +36,8 @@ test("different custom_ids whose hashes are equal are named as well: it is for t
 });
 
 test("finds exactly the repeated ones among any strings", () => {
-  const ids = fc.array(
-    fc.oneof(fc.string({ unit: "binary", maxLength: 3 }), fc.constantFrom("a", "b")),
-  );
+  const unit = fc.constantFrom("a", "b", "\u0000", "\uFFFF");
+  const ids = fc.array(fc.string({ unit, maxLength: 3 }));
   fc.assert(
     fc.property(ids, (customIds) => {
       const index = new CustomIdIndex();

@@ -108,9 +108,6 @@ const twice = (member: string): Refusal => {
   const message = `The member '${member}' appears more than once. Each member must be given once.`;
   return ["duplicate_member", member, 1, message];
 };
-const idProblem = (code: string, problem: string): Refusal => {
-  return [code, "custom_id", 1, `Invalid 'custom_id': ${problem} instead.`];
-};
 const duplicate = (line: number, id: string): Refusal => {
   const message = `The custom_id '${id}' for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`;
   return ["duplicate_custom_id", "custom_id", line, message];
@@ -185,10 +182,12 @@ const cases: Case[] = [
     "a custom_id longer than the plan can note",
     [chat("x".repeat(CUSTOM_ID_MAX_BYTES - 1))],
     [
-      idProblem(
+      [
         "string_above_max_length",
-        "string too long. Expected at most 65535 bytes, but got 65536",
-      ),
+        "custom_id",
+        1,
+        "Invalid 'custom_id': string too long. Expected at most 65535 bytes, but got 65536 instead.",
+      ],
     ],
   ],
   ["another method", [chat("a", { method: "GET" })], [wrongMethod('"GET"')]],
@@ -227,6 +226,11 @@ const cases: Case[] = [
     "a member of the body that is there twice, once with an escape",
     [chat("a").replace('"model"', '"mod\\u0065l":"n","model"')],
     [twice("body.model")],
+  ],
+  [
+    "a body that is there twice, the first no object",
+    [chat("a").replace('"body"', '"body":5,"body"')],
+    [twice("body")],
   ],
   // The file as a whole.
   ["an empty file", [], [empty]],
@@ -364,7 +368,7 @@ test("tells for each accepted line its position and its model", () => {
 });
 
 test("asks once about a model, not for each line", () => {
-  const serves = vi.fn(() => true);
+  const serves = vi.fn<(model: string) => boolean>(() => true);
   const checked = new InputValidator({ ...rules(), serves });
   for (let n = 0; n < 5; n++) checked.check(new TextEncoder().encode(chat(`${n}`)), n + 1);
   expect(serves.mock.calls).toEqual([["m"]]);

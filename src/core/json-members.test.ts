@@ -110,12 +110,51 @@ test("finds every member of any object, however it is spelled and spaced", () =>
   );
 });
 
+const ten = Array.from({ length: 10 }, (_, n) => `"m${n}":${n}`).join();
+
 test.each([
   ['{"a":1,"b":2}', undefined],
   ['{"a":1}', undefined],
   ["{}", undefined],
   ['{"a":1,"b":2,"\\u0062":3,"a":4}', "b"],
+  [`{${ten}}`, undefined],
+  [`{${ten},"m3":3,"m2":2}`, "m3"],
 ])("the name that stands twice in %s is %s", (text, name) => {
   const bytes = encoder.encode(text);
   expect(repeatedMember(readMembers(bytes, 0, bytes.length))).toBe(name);
+});
+
+test("the members of one member are read along with the others where that is asked for", () => {
+  const text = '{"a":{"x":1},"b": { "y":{"b":{}}, "z":"}" } ,"c":3,"b":7,"b":{}}';
+  const bytes = encoder.encode(text);
+  const read = readMembers(bytes, 0, bytes.length, "b");
+  expect(read.map(({ name, members }) => [name, members?.map((member) => member.name)])).toEqual([
+    ["a", undefined],
+    ["b", ["y", "z"]],
+    ["c", undefined],
+    ["b", undefined],
+    ["b", []],
+  ]);
+  expect(read.map(({ start, end }) => text.slice(start, end))).toEqual([
+    '{"x":1}',
+    '{ "y":{"b":{}}, "z":"}" }',
+    "3",
+    "7",
+    "{}",
+  ]);
+});
+
+test("strings of any length end at their own quote", () => {
+  const unit = fc.constantFrom("x", '\\"', "\\\\", "é");
+  const inside = fc.string({ unit, minLength: 10, maxLength: 50 });
+  fc.assert(
+    fc.property(inside, inside, (one, two) => {
+      const text = `{"a":"${one}","b":["${two}"],"c":1}`;
+      expect(membersOf(text)).toEqual([
+        ["a", `"${one}"`],
+        ["b", `["${two}"]`],
+        ["c", "1"],
+      ]);
+    }),
+  );
 });

@@ -82,7 +82,7 @@ function skipValue(bytes: Uint8Array, at: number, end: number): number {
 function memberName(bytes: Uint8Array, start: number, end: number): string {
   let name = "";
   for (let at = start + 1; at < end - 1; at++) {
-    const byte = bytes[at] ?? 0;
+    const byte = bytes[at] as number;
     if (byte === BACKSLASH || byte > 0x7e) {
       return JSON.parse(decoder.decode(bytes.subarray(start, end))) as string;
     }

@@ -69,7 +69,7 @@ function hasUnicodeBreak(bytes: Uint8Array): boolean {
     if (bytes[at + 1] === 0x85) return true;
   }
   for (let at = bytes.indexOf(0xe2); at >= 0; at = bytes.indexOf(0xe2, at + 1)) {
-    if (bytes[at + 1] === 0x80 && ((bytes[at + 2] ?? 0) | 1) === 0xa9) return true;
+    if (bytes[at + 1] === 0x80 && ((bytes[at + 2] as number) | 1) === 0xa9) return true;
   }
   return false;
 }
@@ -126,6 +126,8 @@ export function errorLine(
   return joined([
     `{"id": "${lineId}", "custom_id": `,
     singleLine(customId),
-    `, "response": null, "error": ${JSON.stringify({ code: error.code, message: error.message })}}\n`,
+    `, "response": null, "error": `,
+    singleLine(encoder.encode(JSON.stringify({ code: error.code, message: error.message }))),
+    "}\n",
   ]);
 }

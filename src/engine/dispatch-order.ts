@@ -2,6 +2,8 @@
 // so that an inference server's prefix cache serves them; lines that share nothing stay in file
 // order. Prompts are compared by hashes of growing beginnings, as such caches do by blocks.
 
+import { crc32 } from "node:zlib";
+
 /** Beginnings of the prompt that are hashed, in bytes. Shorter prompts count as a whole. */
 const PREFIX_BYTES = [128, 1024, 8192] as const;
 const LEVELS = PREFIX_BYTES.length;
@@ -38,17 +40,21 @@ export class DispatchOrder {
     const { hashes, models } = this.#chunkOf(this.#count);
     models[line] = modelIndex;
     this.#severalModels ||= modelIndex !== 0;
-    let hash = 0x811c9dc5 | 0;
+    let hash = 0;
     let hashed = 0;
     let level = 0;
     const at = line * LEVELS;
-    for (const { start, end } of prompt) {
-      for (let position = start; position < end && level < LEVELS; position++) {
-        hash = Math.imul(hash ^ (bytes[position] as number), 0x01000193);
-        if (++hashed === PREFIX_BYTES[level]) hashes[at + level++] = mixed(hash);
+    for (let { start, end } of prompt) {
+      while (start < end && level < LEVELS) {
+        const wanted = (PREFIX_BYTES[level] as number) - hashed;
+        const part = bytes.subarray(start, Math.min(end, start + wanted));
+        hash = crc32(part, hash);
+        hashed += part.length;
+        start += part.length;
+        if (part.length === wanted) hashes[at + level++] = hash;
       }
     }
-    for (; level < LEVELS; level++) hashes[at + level] = mixed(hash);
+    for (; level < LEVELS; level++) hashes[at + level] = hash;
     this.#count++;
   }
 
@@ -120,9 +126,4 @@ function sorted(order: Uint32Array, ranks: Uint32Array): Uint32Array<ArrayBuffer
     next[rank] = place + 1;
   }
   return result;
-}
-
-function mixed(hash: number): number {
-  const once = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return (once ^ (once >>> 13)) >>> 0;
 }

@@ -14,6 +14,8 @@ interface Chunk {
 /** A line that can be sent; give it back with `release`, after which its arrays may change. */
 export interface LoadedLine {
   chunk: Chunk;
+  /** Its share of the chunk. */
+  heldBytes: number;
   /** Position in the shard's plan slice. */
   index: number;
   lineNumber: number;
@@ -47,8 +49,9 @@ export class LineFeed {
   #indexes: number[];
   #at = 0;
   #loaded: LoadedLine[] = [];
-  #loadedAt = 0;
   #loadedBytes = 0;
+  /** Lines of the read under way. */
+  #beingRead = 0;
   readonly #spare: Uint8Array[] = [];
   #reading = false;
   #stopped = false;
@@ -63,11 +66,11 @@ export class LineFeed {
 
   /** Lines not taken yet, read or not. */
   get remaining(): number {
-    return this.#loaded.length - this.#loadedAt + this.#indexes.length - this.#at;
+    return this.#loaded.length + this.#beingRead + this.#indexes.length - this.#at;
   }
 
   get ready(): boolean {
-    return this.#loadedAt < this.#loaded.length;
+    return this.#loaded.length > 0;
   }
 
   /** Reads ahead if there is need. */
@@ -78,14 +81,9 @@ export class LineFeed {
 
   /** The next line, when one is ready. */
   take(): LoadedLine | undefined {
-    const line = this.#loaded[this.#loadedAt];
+    const line = this.#loaded.shift();
     if (!line) return undefined;
-    this.#loadedAt++;
-    this.#loadedBytes -= line.body.length + line.customId.length;
-    if (this.#loadedAt === this.#loaded.length) {
-      this.#loaded = [];
-      this.#loadedAt = 0;
-    }
+    this.#loadedBytes -= line.heldBytes;
     this.fill();
     return line;
   }
@@ -116,21 +114,25 @@ export class LineFeed {
     this.#indexes = [];
     this.#at = 0;
     this.#loaded = [];
-    this.#loadedAt = 0;
     this.#loadedBytes = 0;
+    this.#beingRead = 0;
   }
 
   async #read(): Promise<void> {
     this.#reading = true;
     try {
       const indexes = this.#nextRun();
+      this.#beingRead = indexes.length;
       const lines = await this.#load(indexes);
       if (this.#stopped) return;
+      this.#beingRead = 0;
       for (const line of lines) {
         this.#loaded.push(line);
-        this.#loadedBytes += line.body.length + line.customId.length;
+        this.#loadedBytes += line.heldBytes;
       }
     } catch (error) {
+      // Who stops the feed closes its reader, and needs not hear of it.
+      if (this.#stopped) return;
       this.stop();
       this.#onFailure(error);
       return;
@@ -169,10 +171,11 @@ export class LineFeed {
     const last = entries.at(-1);
     if (!first || !last) return [];
     const length = last.lineStart + last.lineLength - first.lineStart;
-    const buffer =
-      length > READ_AHEAD_BYTES
-        ? new Uint8Array(length)
-        : (this.#spare.pop() ?? new Uint8Array(READ_AHEAD_BYTES));
+    // One line of a small read must not hold a large buffer.
+    const isRegular = length <= READ_AHEAD_BYTES && length > READ_AHEAD_BYTES / 2;
+    const buffer = isRegular
+      ? (this.#spare.pop() ?? new Uint8Array(READ_AHEAD_BYTES))
+      : new Uint8Array(length);
     const bytes = await this.#reader.read(first.lineStart, length, buffer);
     if (bytes.length !== length)
       throw new Error("the input file is shorter than when it was planned");
@@ -183,6 +186,7 @@ export class LineFeed {
         bytes.subarray(start + from, start + from + size);
       return {
         chunk,
+        heldBytes: buffer.length / entries.length,
         index: indexes[at] ?? 0,
         lineNumber: entry.lineNumber,
         body: part(entry.bodyStart, entry.bodyLength),

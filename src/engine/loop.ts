@@ -26,7 +26,8 @@ export class Loop {
     this.#woken = true;
     if (this.#stopped || this.#running) return;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#running = this.#run();
+    // Not at once: the work may wake its own loop before its promise is known here.
+    this.#running = Promise.resolve().then(() => this.#run());
   }
 
   async #run(): Promise<void> {

@@ -92,8 +92,10 @@ class PlanBuilder {
       modelIndex,
     });
     this.#count++;
-    const { prompt } = this.#input.rules.endpoint;
-    const spans = line.bodyMembers.filter(({ name }) => prompt.includes(name));
+    // In the order in which a backend reads them, whatever the line's is.
+    const spans = this.#input.rules.endpoint.prompt.flatMap((name) =>
+      line.bodyMembers.filter((member) => member.name === name),
+    );
     this.#order.add(modelIndex, bytes, spans);
     return accepted.suspects.length > 0 ? accepted : undefined;
   }

@@ -34,7 +34,8 @@ export async function readSpans(reader: BlobReader, spans: readonly Span[]): Pro
     if (bytes.length !== end - start) throw new Error("a blob is shorter than its index says");
     for (const at of order.slice(from, to)) {
       const span = spans[at];
-      if (span) results[at] = bytes.subarray(span.start - start, span.start - start + span.length);
+      // A copy, or a few bytes would keep what was read between them in memory.
+      if (span) results[at] = bytes.slice(span.start - start, span.start - start + span.length);
     }
     from = to;
   }

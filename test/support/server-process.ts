@@ -60,7 +60,7 @@ export class ServerProcess implements AsyncDisposable {
     writeFileSync(configPath, JSON.stringify({ port: 0, ...config }));
     const dataDir = ServerProcess.dataDir(folder);
     const flags = ["serve", "--config", configPath, "--data-dir", dataDir];
-    this.#child = spawn(process.execPath, [OFFPEAK, ...flags], {
+    this.#child = spawn(process.execPath, ["--max-semi-space-size=8", OFFPEAK, ...flags], {
       cwd: folder,
       env: cleanEnvironment(),
       stdio: ["ignore", "pipe", "pipe"],

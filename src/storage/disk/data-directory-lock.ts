@@ -16,7 +16,7 @@ export interface DataDirectoryLock {
 }
 
 /** Another process holds the data directory. */
-export class DataDirectoryLockedError extends Error {
+class DataDirectoryLockedError extends Error {
   override readonly name = "DataDirectoryLockedError";
 }
 

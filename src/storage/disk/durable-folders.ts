@@ -28,6 +28,7 @@ export class DurableFolders {
       try {
         created = await create();
       } catch (error) {
+        // The folder was removed since it was last used.
         if (!isFileError(error, "ENOENT") || attempt === ATTEMPTS) throw error;
         this.#ready.clear();
         continue;
@@ -40,7 +41,6 @@ export class DurableFolders {
   /** Removes a folder with all that is in it. Harmless when there is none. */
   async removeTree(folder: string): Promise<void> {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-    this.#ready.clear();
     await syncFolder(dirname(folder));
   }
 

@@ -6,9 +6,12 @@ import type { FileHandle } from "node:fs/promises";
 const BUFFERS_AT_ONCE = 1_024;
 
 /** Appends `parts` in order at the handle's position. After an error some of them may be written. */
-export async function writeAll(handle: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
+export async function writeAll(
+  handle: Pick<FileHandle, "writev">,
+  parts: readonly Uint8Array[],
+): Promise<void> {
   for (let first = 0; first < parts.length; first += BUFFERS_AT_ONCE) {
-    let pending = parts.slice(first, first + BUFFERS_AT_ONCE).filter((part) => part.length > 0);
+    let pending = parts.slice(first, first + BUFFERS_AT_ONCE);
     while (pending.length > 0) {
       const { bytesWritten } = await handle.writev(pending);
       pending = withoutFirst(pending, bytesWritten);

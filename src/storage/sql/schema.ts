@@ -101,4 +101,3 @@ interface ShardsTable extends LeaseColumns, UsageColumns {
 
 export type FileRow = Selectable<FilesTable>;
 export type BatchRow = Selectable<BatchesTable>;
-export type ShardRow = Selectable<ShardsTable>;

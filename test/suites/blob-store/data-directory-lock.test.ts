@@ -4,10 +4,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import {
-  DataDirectoryLockedError,
-  lockDataDirectory,
-} from "../../../src/storage/disk/data-directory-lock.ts";
+import { lockDataDirectory } from "../../../src/storage/disk/data-directory-lock.ts";
 import { startScript } from "./child-script.ts";
 
 async function temporaryFolder(): Promise<string> {
@@ -21,7 +18,7 @@ it("is refused while another process holds it, and free as soon as that one is k
   const holder = startScript(new URL("hold-data-directory.ts", import.meta.url), [directory]);
   expect(await holder.nextLine()).toBe("locked");
   const refused = lockDataDirectory(directory);
-  await expect(refused).rejects.toThrow(DataDirectoryLockedError);
+  await expect(refused).rejects.toMatchObject({ name: "DataDirectoryLockedError" });
   await expect(refused).rejects.toThrow(
     `The data directory ${directory} is in use by another Offpeak process (pid ${holder.pid}). ` +
       `Stop that process, or choose another directory with --data-dir.`,
@@ -38,7 +35,7 @@ it("is refused to the process that holds it, until it is released", async () => 
   await first.release();
   const second = await lockDataDirectory(directory);
   await first.release();
-  await expect(lockDataDirectory(directory)).rejects.toThrow(DataDirectoryLockedError);
+  await expect(lockDataDirectory(directory)).rejects.toThrow(`(pid ${process.pid})`);
   await second.release();
 });
 

@@ -59,6 +59,17 @@ it("leaves no trace of a blob that did not fit, and takes nothing more into a lo
   await reader.close();
 });
 
+it("makes its folders again when something else has removed them", async () => {
+  const directory = await temporaryFolder();
+  const store = await openDiskBlobStore({ directory });
+  await put(store, "a/b/1", "x");
+  await rm(join(directory, "blobs", "a"), { recursive: true });
+  await put(store, "a/b/2", "y");
+  await rm(join(directory, "blobs", "a"), { recursive: true });
+  await (await store.createLog("a/b/log")).close();
+  expect(await keysOf(store, "a/")).toEqual(["a/b/log"]);
+});
+
 it("ends at close what its users left open", async () => {
   const directory = await temporaryFolder();
   const store = await openDiskBlobStore({ directory });

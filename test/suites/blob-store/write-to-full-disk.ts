@@ -21,6 +21,7 @@ async function failureOf(step: Promise<unknown>): Promise<{ code?: string }> {
 const writer = await store.create("a/blob");
 await writer.write(patternBytes(200_000));
 const blobFailure = await failureOf(writer.write(patternBytes(300_000)));
+const unfinished = await readdir(join(directory, "tmp"));
 await writer.abort();
 
 const log = await store.createLog("a/log");
@@ -32,7 +33,7 @@ const laterFailure = await failureOf(log.append([patternBytes(1)]));
 process.stdout.write(
   `${JSON.stringify({
     blob: blobFailure.code,
-    unfinished: await readdir(join(directory, "tmp")),
+    unfinished,
     keys: await keysOf(store, "a/"),
     log: logFailure.code,
     sameFailure: laterFailure === logFailure,

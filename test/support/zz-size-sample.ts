@@ -1,0 +1,28 @@
+import { Simulator } from "/work/main/src/simulator/simulator.ts";
+import { batchEnd, createBatch, upload, batchThat } from "/work/main/test/support/batch-driver.ts";
+import { chatLine, writeInputFile } from "/work/main/test/support/input-file.ts";
+import { judge } from "/work/main/test/support/judge.ts";
+import { ServerProcess, upstream } from "/work/main/test/support/zz-sp.ts";
+import { openWorkplace } from "/work/main/test/support/workplace.ts";
+const PROSE = 'The ticket says: "it rains in".\nWhere it rains, and how much, nobody wrote down. ';
+function* inputLines() { for (let i=0;i<50000;i++) yield chatLine({customId:`ticket-${i}`, prompt:`Ticket ${i}. ${PROSE.repeat(46)}${i%10===0?"Élodie sagt: „Größe“ — 東京. ":""}`}); }
+using place = openWorkplace();
+const path = await writeInputFile(place.path("input.jsonl"), inputLines());
+await using simulator = new Simulator();
+const { baseUrl } = await simulator.start();
+await using server = await ServerProcess.start({ folder: place.path("."), config: { upstreams: [upstream(baseUrl)] } });
+const rss = async (w: string) => console.log(w, Math.round((await server.peakResidentBytes())/1e6), "MB", (await server.metric("nodejs_heap_size_used_bytes")).map(m=>Math.round(m.value/1e6)), (await server.metric("nodejs_external_memory_bytes")).map(m=>Math.round(m.value/1e6)), (await server.metric("process_resident_memory_bytes")).map(m=>Math.round(m.value/1e6)));
+await rss("start");
+const fileId = await upload(server.openai, path);
+await rss("uploaded");
+const { id } = await createBatch(server.openai, fileId);
+await batchThat(server.openai, id, "x", b => b.status !== "validating", {pauseMs: 20});
+await rss("planned");
+await batchThat(server.openai, id, "x", b => b.status !== "in_progress", {pauseMs: 20});
+await rss("run");
+const batch = await batchEnd(server.openai, id);
+await rss("ended");
+const j = await judge(server.openai, batch, Array.from({length:50000},(_, i)=>`ticket-${i}`));
+await rss("downloaded"); console.log(j.problems);
+const at = (m: string) => Date.parse(server.logged(m)[0]!.time);
+console.log("validating", at("batch planned")-at("batch created"));
