@@ -27,10 +27,9 @@ export const defaultLimits: Limits = {
   answerSizeBytes: 64 * 1024 * 1024,
 };
 
-export const HOUR_SECONDS = 3_600;
-export const DAY_SECONDS = 86_400;
+const DAY_SECONDS = 86_400;
 /** Range of every `expires_after.seconds`. */
-export const EXPIRES_AFTER_MIN_SECONDS = HOUR_SECONDS;
+export const EXPIRES_AFTER_MIN_SECONDS = 3_600;
 export const EXPIRES_AFTER_MAX_SECONDS = 30 * DAY_SECONDS;
 /** How long batch inputs and outputs are kept when the client doesn't say. */
 export const DEFAULT_BATCH_FILE_LIFETIME_SECONDS = 30 * DAY_SECONDS;

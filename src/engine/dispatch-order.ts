@@ -44,10 +44,11 @@ export class DispatchOrder {
     let hashed = 0;
     let level = 0;
     const at = line * LEVELS;
-    for (let { start, end } of prompt) {
-      while (start < end && level < LEVELS) {
+    for (const span of prompt) {
+      let { start } = span;
+      while (start < span.end && level < LEVELS) {
         const wanted = (PREFIX_BYTES[level] as number) - hashed;
-        const part = bytes.subarray(start, Math.min(end, start + wanted));
+        const part = bytes.subarray(start, Math.min(span.end, start + wanted));
         hash = crc32(part, hash);
         hashed += part.length;
         start += part.length;

@@ -17,6 +17,8 @@ import { noUsage, type Usage } from "../core/usage.ts";
 export const JOURNAL_VERSION = 1;
 export const JOURNAL_HEADER_BYTES = 16;
 export const RECORD_HEADER_BYTES = 56;
+/** A longer line has a blob of its own. */
+export const MAX_PAYLOAD_BYTES = 1024 * 1024;
 const FILE_MAGIC = new TextEncoder().encode("OFPKJRNL");
 const RECORD_MAGIC = 0x52504f1e;
 const CRC_FROM = 12;
@@ -112,6 +114,7 @@ export function decodeRecord(bytes: Uint8Array, at: number, base: number): Decod
   const view = new DataView(bytes.buffer, bytes.byteOffset + at);
   if (view.getUint32(0, true) !== RECORD_MAGIC) return { kind: "broken" };
   const payloadLength = view.getUint32(4, true);
+  if (payloadLength > MAX_PAYLOAD_BYTES) return { kind: "broken" };
   const end = at + RECORD_HEADER_BYTES + payloadLength;
   if (end > bytes.length) return { kind: "short", needed: end - at };
   const kind = kinds[view.getUint8(16)];

@@ -39,7 +39,7 @@ export class Leases {
   readonly #log: Log;
   readonly #held = new Set<Held>();
   #timer: NodeJS.Timeout | null = null;
-  #renewing: Promise<void> = Promise.resolve();
+  #renewing: Promise<void> | null = null;
 
   constructor(options: { owner: string; leaseMs: number; store: Store; clock: Clock; log: Log }) {
     this.owner = options.owner;
@@ -79,7 +79,8 @@ export class Leases {
   }
 
   #tick(): void {
-    this.#renewing = this.#renewing.then(() => this.#renew());
+    // A slow one is waited for: renewals that queue up would only say the same.
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
   }
 
   async #renew(): Promise<void> {

@@ -32,6 +32,7 @@ export interface WrittenFiles {
 const WINDOW_BYTES = 1024 * 1024;
 const WINDOW_LINES = 1024;
 const COPY_BYTES = 1024 * 1024;
+const MAX_OPEN_JOURNALS = 64;
 
 export async function writeResultFiles(options: ResultFilesOptions): Promise<WrittenFiles> {
   const files = new ResultFiles(options);
@@ -98,6 +99,11 @@ class ResultFiles {
   async #journal(number: number): Promise<BlobReader> {
     const open = this.#journals.get(number);
     if (open) return open;
+    for (const [oldest, reader] of this.#journals) {
+      if (this.#journals.size < MAX_OPEN_JOURNALS) break;
+      this.#journals.delete(oldest);
+      await reader.close();
+    }
     const reader = await this.#options.blobs.open(this.#options.journalKeys[number] ?? "");
     this.#journals.set(number, reader);
     return reader;

@@ -6,6 +6,7 @@ import type { LineClass } from "../core/result-line.ts";
 import type { ShardClaim, ShardProgress } from "../core/store.ts";
 import { addUsage, type Usage } from "../core/usage.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { MAX_PAYLOAD_BYTES } from "./journal-record.ts";
 import { Journal } from "./journal.ts";
 
 export interface Result {
@@ -28,8 +29,6 @@ export interface ResultRecorderOptions {
   onFailure: (error: unknown) => void;
 }
 
-/** Larger lines go to a blob of their own. */
-const JOURNAL_LINE_BYTES = 1024 * 1024;
 /** No new requests while more than this waits for the disk. */
 const MAX_PENDING_BYTES = 32 * 1024 * 1024;
 
@@ -57,7 +56,7 @@ export class ResultRecorder {
   }
 
   record(result: Result): void {
-    if (result.line.length > JOURNAL_LINE_BYTES) this.#spill(result);
+    if (result.line.length > MAX_PAYLOAD_BYTES) this.#spill(result);
     else this.#append(result, result.lineClass, 0, result.line);
   }
 

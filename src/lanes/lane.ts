@@ -40,6 +40,7 @@ interface HeldPermit extends Permit {
   readonly endpoint: string;
   readonly passes: Record<"lane" | "endpoint", Pass>;
   sizeBytes: number;
+  isFinished: boolean;
 }
 
 const MAX_BYTES_IN_FLIGHT = 128 * 1024 * 1024;
@@ -152,16 +153,21 @@ export class Lane {
   #start(source: LaneSource, alone: boolean): void {
     const { endpoint } = source;
     const passes = { lane: this.#gate.pass(), endpoint: this.#endpointGate(endpoint).pass() };
-    const permit: HeldPermit = { lane: this, alone, endpoint, passes, sizeBytes: 0 };
+    const held = { endpoint, passes, sizeBytes: 0, isFinished: false };
+    const permit: HeldPermit = { lane: this, alone, ...held };
     this.#inFlight++;
     this.#exclusive = alone;
-    permit.sizeBytes = source.send(permit);
-    this.#bytesInFlight += permit.sizeBytes;
+    const sizeBytes = source.send(permit);
+    if (permit.isFinished) return;
+    permit.sizeBytes = sizeBytes;
+    this.#bytesInFlight += sizeBytes;
   }
 
   /** Gives a permit back: the request has its outcome. Refills the lane at once. */
   finish(permit: Permit, effect: LaneEffect): void {
-    const { passes, endpoint, sizeBytes, alone } = permit as HeldPermit;
+    const held = permit as HeldPermit;
+    const { passes, endpoint, sizeBytes, alone } = held;
+    held.isFinished = true;
     const endpointGate = this.#endpointGate(endpoint);
     this.#inFlight--;
     this.#bytesInFlight -= sizeBytes;
@@ -170,11 +176,11 @@ export class Lane {
       this.#gate.succeed(passes.lane);
       endpointGate.succeed(passes.endpoint);
     } else if (effect.kind === "hold") {
-      const [held, other, otherPass] =
+      const [shut, other, otherPass] =
         effect.scope === "lane"
           ? [this.#gate, endpointGate, passes.endpoint]
           : [endpointGate, this.#gate, passes.lane];
-      held.hold(passes[effect.scope], effect.reason, effect.retryAfterMs);
+      shut.hold(passes[effect.scope], effect.reason, effect.retryAfterMs);
       // A refusal for one endpoint still shows that the backend answers.
       if (effect.scope === "endpoint") other.succeed(otherPass);
       else other.leave(otherPass);

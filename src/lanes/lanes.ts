@@ -79,7 +79,10 @@ export class Lanes {
 
   /** The model's name at the upstreams: aliases applied. */
   resolve(requestedModel: string): string {
-    return this.#options.modelAliases[requestedModel] ?? requestedModel;
+    const { modelAliases } = this.#options;
+    // Names come from users: one that every object has, such as "constructor", is no alias.
+    const alias = Object.hasOwn(modelAliases, requestedModel) && modelAliases[requestedModel];
+    return alias || requestedModel;
   }
 
   /** Whether some upstream serves the model at the endpoint. The empty model stands for "none named". */

@@ -11,6 +11,7 @@ import type {
   UpstreamRequest,
 } from "../core/upstream.ts";
 import { describeNetworkError, Replica } from "./replica.ts";
+import { readRetryAfter } from "./retry-after.ts";
 
 export interface HttpUpstreamOptions {
   name: string;
@@ -30,17 +31,17 @@ interface Sending {
   readonly onOutcome: (outcome: UpstreamOutcome) => void;
   readonly tried: Set<Replica>;
   call: HttpCall | null;
+  hasOutcome: boolean;
 }
 
 /** A question whether a replica is alive, and who waits for the answer. */
 interface Verification {
-  readonly lost: ((upstreamDied: boolean) => void)[];
+  readonly lost: { sending: Sending; detail: string }[];
   readonly inFlightBefore: number;
 }
 
 /** How often running requests are held against the timeout: one timer for all of them. */
 const TIMEOUT_CHECK_MS = 250;
-const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
 export class HttpUpstream implements Upstream {
   readonly name: string;
@@ -64,16 +65,28 @@ export class HttpUpstream implements Upstream {
   }
 
   send(request: UpstreamRequest, onOutcome: (outcome: UpstreamOutcome) => void): UpstreamCall {
-    const sending: Sending = { request, onOutcome, tried: new Set(), call: null };
+    const tried = new Set<Replica>();
+    const sending: Sending = { request, onOutcome, tried, call: null, hasOutcome: false };
     this.#dispatch(sending, this.#choose(this.#replicas));
-    return { abort: () => sending.call?.abort() };
+    return {
+      abort: () => {
+        sending.call?.abort();
+        // While it is found out why its connection was lost, it has no call any more.
+        this.#tell(sending, { kind: "aborted" });
+      },
+    };
+  }
+
+  #tell(sending: Sending, outcome: UpstreamOutcome): void {
+    if (sending.hasOutcome) return;
+    sending.hasOutcome = true;
+    sending.onOutcome(outcome);
   }
 
   #dispatch(sending: Sending, replica: Replica): void {
     const { request, tried } = sending;
     tried.add(replica);
-    const deadlineMs = this.#options.clock.monotonicMs() + this.#options.requestTimeoutMs;
-    const call = new HttpCall(replica, deadlineMs, this.#options.answerSizeBytes, (ended) => {
+    const call = new HttpCall(replica, this.#options, (ended) => {
       this.#calls.delete(call);
       this.#settle(sending, replica, ended);
     });
@@ -94,49 +107,53 @@ export class HttpUpstream implements Upstream {
   }
 
   #settle(sending: Sending, replica: Replica, ended: CallEnd): void {
-    const { onOutcome, tried } = sending;
     switch (ended.kind) {
       case "lost":
-        this.#verify(replica, ended.detail, onOutcome);
+        this.#verify(replica, sending, ended.detail);
         return;
       case "unreachable": {
         replica.notReached();
         // Nothing was sent, so another replica can have it.
+        const { tried } = sending;
         const others = this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
-        if (others.length === 0) break;
-        this.#dispatch(sending, this.#choose(others));
+        if (others.length > 0) this.#dispatch(sending, this.#choose(others));
+        // What the client library refuses outright fails before `send` has returned.
+        else queueMicrotask(() => this.#tell(sending, ended));
         return;
       }
       case "answer":
         replica.reached();
         break;
       case "timeout":
-        onOutcome({ kind: "timeout", afterMs: this.#options.requestTimeoutMs });
+        this.#tell(sending, { kind: "timeout", afterMs: this.#options.requestTimeoutMs });
         return;
       case "oversized":
-        onOutcome({ kind: "oversized", limitBytes: this.#options.answerSizeBytes });
+        this.#tell(sending, { kind: "oversized", limitBytes: this.#options.answerSizeBytes });
         return;
       case "aborted":
         break;
     }
-    onOutcome(ended);
+    this.#tell(sending, ended);
   }
 
   /**
    * A connection was lost with a request on it. The backend died if it can't be reached now, or if
    * every other request it had was lost too; else only this connection broke.
    */
-  #verify(replica: Replica, detail: string, onOutcome: (outcome: UpstreamOutcome) => void): void {
+  #verify(replica: Replica, sending: Sending, detail: string): void {
     const running = this.#verifying.get(replica);
     const check = running ?? { lost: [], inFlightBefore: replica.inFlight + 1 };
-    check.lost.push((upstreamDied) => onOutcome({ kind: "cut", detail, upstreamDied }));
+    check.lost.push({ sending, detail });
     if (running) return;
     this.#verifying.set(replica, check);
     void replica.alive().then((alive) => {
       this.#verifying.delete(replica);
       const allLost = check.lost.length > 1 && check.lost.length >= check.inFlightBefore;
       if (!alive) replica.notReached();
-      for (const tell of check.lost) tell(!alive || allLost);
+      for (const one of check.lost) {
+        const upstreamDied = !alive || allLost;
+        this.#tell(one.sending, { kind: "cut", detail: one.detail, upstreamDied });
+      }
     });
   }
 
@@ -164,7 +181,10 @@ export class HttpUpstream implements Upstream {
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    for (const call of this.#calls) call.abort();
+    for (const call of [...this.#calls]) call.abort();
+    for (const { lost } of this.#verifying.values()) {
+      for (const { sending } of lost) this.#tell(sending, { kind: "aborted" });
+    }
     await Promise.all(this.#replicas.map((replica) => replica.close()));
   }
 }
@@ -184,7 +204,7 @@ type CallEnd =
 /** One request on one connection. Ends exactly once. */
 class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   readonly deadlineMs: number;
-  readonly #answerSizeBytes: number;
+  readonly #options: HttpUpstreamOptions;
   readonly #replica: Replica;
   readonly #onEnd: (ended: CallEnd) => void;
   readonly #client: Client;
@@ -197,13 +217,12 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   constructor(
     replica: Replica,
-    deadlineMs: number,
-    answerSizeBytes: number,
+    options: HttpUpstreamOptions,
     onEnd: (ended: CallEnd) => void,
   ) {
     this.#replica = replica;
-    this.deadlineMs = deadlineMs;
-    this.#answerSizeBytes = answerSizeBytes;
+    this.#options = options;
+    this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
     this.#onEnd = onEnd;
     this.#client = replica.acquire();
   }
@@ -219,11 +238,13 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   /** Ends the call for a reason of ours, and its connection with it. */
   end(ended: CallEnd): void {
     if (this.#ended) return;
-    this.#finish(ended);
+    this.#ended = true;
     const reason = new Error(ended.kind);
+    // First the connection: the next request may be sent as soon as this one has ended.
     if (this.#controller) this.#controller.abort(reason);
     // Still connecting: there is no request to abort yet.
     else void this.#client.destroy(reason);
+    this.#finish(ended);
   }
 
   #finish(ended: CallEnd): void {
@@ -242,12 +263,12 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     this.#status = status;
-    this.#retryAfterMs = readRetryAfter(headers);
+    this.#retryAfterMs = readRetryAfter(headers, this.#options.clock.now());
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#sizeBytes += chunk.length;
-    if (this.#sizeBytes > this.#answerSizeBytes) this.end({ kind: "oversized" });
+    if (this.#sizeBytes > this.#options.answerSizeBytes) this.end({ kind: "oversized" });
     else this.#chunks.push(chunk);
   }
 
@@ -264,17 +285,4 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     // Undici starts a request only on an open connection: without a start nothing was sent.
     this.#finish({ kind: this.#controller ? "lost" : "unreachable", detail });
   }
-}
-
-function readRetryAfter(headers: Record<string, string | string[] | undefined>): number | null {
-  const ms = Number(headers["retry-after-ms"] ?? Number.NaN);
-  if (ms >= 0) return Math.min(ms, MAX_RETRY_AFTER_MS);
-  const value = headers["retry-after"];
-  if (typeof value !== "string") return null;
-  const seconds = /^\d+(?:\.\d+)?$/.test(value)
-    ? Number(value)
-    : (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds)
-    ? Math.min(Math.max(seconds, 0) * 1000, MAX_RETRY_AFTER_MS)
-    : null;
 }

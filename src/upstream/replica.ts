@@ -18,6 +18,8 @@ export class Replica {
   readonly #clock: Clock;
   readonly #idle: Client[] = [];
   readonly #busy = new Set<Client>();
+  /** Connections of questions about the backend itself. */
+  readonly #asking = new Set<Client>();
   #refusals = 0;
   #avoidUntilMs = 0;
 
@@ -97,11 +99,14 @@ export class Replica {
     if (answer.status !== 200) return { ok: false, detail: `${where} answered ${answer.status}` };
     try {
       const list = JSON.parse(answer.text) as { data: { id: unknown }[] };
-      const models = list.data.map(({ id }) => id).filter((id) => typeof id === "string");
-      return { ok: true, models };
+      const ids = list.data.map(({ id }) => id);
+      const models = ids.filter((id) => typeof id === "string");
+      // No models at all is an answer; models without names are something else.
+      if (models.length > 0 || ids.length === 0) return { ok: true, models };
     } catch {
-      return { ok: false, detail: `${where} did not answer with a list of models` };
+      // Not a list of models either.
     }
+    return { ok: false, detail: `${where} did not answer with a list of models` };
   }
 
   async #get(
@@ -109,6 +114,7 @@ export class Replica {
     timeoutMs: number,
   ): Promise<{ status: number; text: string } | { status: null; detail: string }> {
     const client = new Client(this.#origin, { maxResponseSize: DISCOVERY_BODY_BYTES });
+    this.#asking.add(client);
     try {
       const { statusCode, body } = await client.request({
         method: "GET",
@@ -120,12 +126,14 @@ export class Replica {
     } catch (error) {
       return { status: null, detail: describeNetworkError(error) };
     } finally {
+      this.#asking.delete(client);
       await client.destroy();
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#idle, ...this.#busy].map((client) => client.destroy()));
+    const clients = [...this.#idle, ...this.#busy, ...this.#asking];
+    await Promise.all(clients.map((client) => client.destroy()));
     this.#idle.length = 0;
   }
 }

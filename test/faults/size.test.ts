@@ -10,6 +10,7 @@ import { batchEnd, createBatch, upload } from "../support/batch-driver.ts";
 import { chatLine, type InputLine, writeInputFile } from "../support/input-file.ts";
 import { judge } from "../support/judge.ts";
 import { ServerProcess, upstream } from "../support/server-process.ts";
+import { until } from "../support/until.ts";
 import { openWorkplace } from "../support/workplace.ts";
 
 const LINES = 50_000;
@@ -18,6 +19,8 @@ const SMALLEST_FILE_BYTES = 200 * MB;
 const LARGEST_FILE_BYTES = 200 * 1024 * 1024;
 const MOST_RESIDENT_BYTES = 300 * MB;
 const MOST_PASSES = 3;
+/** How often validating and a bare pass are measured. */
+const ROUNDS = 3;
 
 const BARE_PASS = fileURLToPath(new URL("../../bench/bare-pass.ts", import.meta.url));
 const run = promisify(execFile);
@@ -58,31 +61,49 @@ describe("a file of 200 MB and 50,000 lines", () => {
 
     const fileId = await upload(server.openai, path);
     expect(await server.openai.files.retrieve(fileId)).toMatchObject({ bytes: size });
+    const passesMs = [await barePassMs(path)];
     const { id } = await createBatch(server.openai, fileId);
     const batch = await batchEnd(server.openai, id);
     const customIds = Array.from({ length: LINES }, (_, index) => `ticket-${index}`);
     const judgement = await judge(server.openai, batch, customIds);
-    const residentBytes = await server.peakResidentBytes();
-    await server.terminate();
-
     expect(judgement.problems).toEqual([]);
     expect(judgement.output).toBe(LINES);
     expect(simulator.stats()).toMatchObject({ requests: LINES, maxTimesSent: 1 });
 
-    const loggedAt = (msg: string) => Date.parse(server.logged(msg)[0]?.time ?? "");
-    const [created, planned, ended] = ["batch created", "batch planned", "batch ended"].map(
-      loggedAt,
-    );
-    const validatingMs = planned! - created!;
-    const passesMs: number[] = [];
-    for (let pass = 0; pass < 3; pass++) passesMs.push(await barePassMs(path));
-    const passMs = median(passesMs);
+    // Other programs may take the processor for a while: the median of several tells.
+    const validatingMs = [loggedMs(server, id, "batch created", "batch planned")];
+    while (validatingMs.length < ROUNDS) {
+      passesMs.push(await barePassMs(path));
+      validatingMs.push(await validateOnly(server, fileId));
+    }
+    const residentBytes = await server.peakResidentBytes();
+    const ratio = median(validatingMs) / median(passesMs);
     console.info(
-      `peak resident memory ${Math.round(residentBytes / MB)} MB; validating ${validatingMs} ms, ` +
-        `${(validatingMs / passMs).toFixed(2)} bare passes of ${Math.round(passMs)} ms; ` +
-        `running and assembling ${ended! - planned!} ms`,
+      `peak resident memory ${Math.round(residentBytes / MB)} MB; validating ${ratio.toFixed(2)} ` +
+        `bare passes (${validatingMs.join(", ")} ms; ${passesMs.map(Math.round).join(", ")} ms); ` +
+        `running and assembling ${loggedMs(server, id, "batch planned", "batch ended")} ms`,
     );
     expect(residentBytes).toBeLessThan(MOST_RESIDENT_BYTES);
-    expect(validatingMs).toBeLessThanOrEqual(MOST_PASSES * passMs);
+    expect(ratio).toBeLessThanOrEqual(MOST_PASSES);
   });
 });
+
+/** Milliseconds between two entries of the log about a batch. */
+function loggedMs(server: ServerProcess, batchId: string, from: string, to: string): number {
+  const [start, end] = [from, to].map((msg) =>
+    server.logged(msg).find((line) => line["batch_id"] === batchId),
+  );
+  if (!start || !end) throw new Error(`"${from}" and "${to}" should be logged of ${batchId}`);
+  return Date.parse(end.time) - Date.parse(start.time);
+}
+
+/** Milliseconds that another batch over the file was validating; it is then cancelled. */
+async function validateOnly(server: ServerProcess, fileId: string): Promise<number> {
+  const { id } = await createBatch(server.openai, fileId);
+  await until("the batch to be planned", () =>
+    server.logged("batch planned").some((line) => line["batch_id"] === id),
+  );
+  await server.openai.batches.cancel(id);
+  await batchEnd(server.openai, id);
+  return loggedMs(server, id, "batch created", "batch planned");
+}

@@ -2,7 +2,7 @@
 // to stop, and started again on the same data directory; its log is kept for the test to read.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +11,14 @@ import OpenAI from "openai";
 import { until } from "./until.ts";
 
 export const OFFPEAK = fileURLToPath(new URL("../../src/cli/offpeak.ts", import.meta.url));
+
+/** The flags with which the published command runs Node.js: its memory depends on them. */
+function nodeFlags(): string[] {
+  const command = readFileSync(new URL("../../bin/offpeak.js", import.meta.url), "utf8");
+  const flags = /^#!.* node(.*)$/m.exec(command)?.[1];
+  if (flags === undefined) throw new Error("bin/offpeak.js does not begin with #!… node");
+  return flags.split(" ").filter((flag) => flag !== "");
+}
 
 export interface ServerOptions {
   /** Where the configuration file and, below it, the data directory are. */
@@ -60,7 +68,7 @@ export class ServerProcess implements AsyncDisposable {
     writeFileSync(configPath, JSON.stringify({ port: 0, ...config }));
     const dataDir = ServerProcess.dataDir(folder);
     const flags = ["serve", "--config", configPath, "--data-dir", dataDir];
-    this.#child = spawn(process.execPath, ["--max-semi-space-size=8", OFFPEAK, ...flags], {
+    this.#child = spawn(process.execPath, [...nodeFlags(), OFFPEAK, ...flags], {
       cwd: folder,
       env: cleanEnvironment(),
       stdio: ["ignore", "pipe", "pipe"],
@@ -97,6 +105,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts a server that is expected to refuse, and waits for that. */
   static async startInVain(options: ServerOptions): Promise<ServerExit> {
     await using server = new ServerProcess(options);
+    await until("the server to give up", () => server.#hasExited);
     return server.#exited;
   }
 

@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import type { RunnableBatch } from "../core/store.ts";
+import { byTurn } from "./claim-order.ts";
+
+const batch = (batchId: string, expiresAt: number, createdAt: number): RunnableBatch => {
+  return { batchId, expiresAt, createdAt, projectId: "p", endpoint: "/v1/embeddings", models: [] };
+};
+const turns = (batches: RunnableBatch[], active: string[] = []) =>
+  byTurn(batches, new Set(active)).map(({ batchId }) => batchId);
+
+test("the batch whose window ends first comes first, then the oldest", () => {
+  const batches = [batch("a", 300, 1), batch("b", 100, 3), batch("c", 100, 2), batch("d", 200, 0)];
+  expect(turns(batches)).toEqual(["c", "b", "d", "a"]);
+});
+
+test("batches of which nothing runs here come before all others", () => {
+  const batches = [batch("large", 100, 1), batch("small", 900, 9), batch("other", 200, 2)];
+  expect(turns(batches, ["large"])).toEqual(["other", "small", "large"]);
+  expect(turns(batches, ["large", "other", "small"])).toEqual(["large", "other", "small"]);
+});
+
+test("the list given is left as it is", () => {
+  const batches = [batch("b", 2, 2), batch("a", 1, 1)];
+  byTurn(batches, new Set());
+  expect(batches.map(({ batchId }) => batchId)).toEqual(["b", "a"]);
+});

@@ -1,0 +1,155 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { splitLines } from "./line-splitter.ts";
+
+type Line = [number: number, start: number, text: string | null];
+
+async function* chunked(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
+  let start = 0;
+  for (const size of sizes) {
+    yield bytes.slice(start, start + size);
+    start += size;
+  }
+  if (start < bytes.length) yield bytes.slice(start);
+}
+
+async function linesOf(
+  content: string | Uint8Array,
+  { sizes = [], maxLineBytes = 1_000 }: { sizes?: number[]; maxLineBytes?: number } = {},
+): Promise<Line[]> {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  const lines: Line[] = [];
+  for await (const group of splitLines(chunked(bytes, sizes), maxLineBytes)) {
+    expect(group.length).toBeGreaterThan(0);
+    for (const line of group) {
+      lines.push([
+        line.number,
+        line.start,
+        line.bytes && Buffer.from(line.bytes).toString("latin1"),
+      ]);
+    }
+  }
+  return lines;
+}
+
+const cases: [what: string, content: string, lines: Line[]][] = [
+  ["nothing", "", []],
+  ["one line", "a\n", [[1, 0, "a"]]],
+  [
+    "no newline at the end",
+    "a\nb",
+    [
+      [1, 0, "a"],
+      [2, 2, "b"],
+    ],
+  ],
+  [
+    "empty lines",
+    "\n\na\n\n",
+    [
+      [1, 0, ""],
+      [2, 1, ""],
+      [3, 2, "a"],
+      [4, 4, ""],
+    ],
+  ],
+  [
+    "carriage returns are left to the reader",
+    "a\r\nb\r\n",
+    [
+      [1, 0, "a\r"],
+      [2, 3, "b\r"],
+    ],
+  ],
+  [
+    "a byte order mark",
+    "\uFEFFa\nb\n",
+    [
+      [1, 3, "a"],
+      [2, 5, "b"],
+    ],
+  ],
+  ["nothing but a byte order mark", "\uFEFF", [[1, 3, ""]]],
+  [
+    "a byte order mark before an empty line",
+    "\uFEFF\na",
+    [
+      [1, 3, ""],
+      [2, 4, "a"],
+    ],
+  ],
+  [
+    "one later on is part of its line",
+    "a\n\uFEFFb\n",
+    [
+      [1, 0, "a"],
+      [2, 2, "\u00ef\u00bb\u00bfb"],
+    ],
+  ],
+  ["half of one is part of its line", "é", [[1, 0, "\u00c3\u00a9"]]],
+];
+
+test.each(cases)("%s", async (_what, content, lines) => {
+  expect(await linesOf(content)).toEqual(lines);
+});
+
+test.each(cases)("%s, byte by byte", async (_what, content, lines) => {
+  const sizes = Array.from(Buffer.from(content), () => 1);
+  expect(await linesOf(content, { sizes })).toEqual(lines);
+});
+
+test("however the bytes come, the lines are the same, and stand where they say", async () => {
+  const unit = fc.constantFrom("a", "\n", "\r", "é", "\uFEFF", "xxxx");
+  await fc.assert(
+    fc.asyncProperty(
+      fc.string({ unit, maxLength: 30 }),
+      fc.array(fc.nat(5)),
+      fc.integer({ min: 0, max: 8 }),
+      async (content, sizes, maxLineBytes) => {
+        const bytes = Buffer.from(content);
+        const lines = await linesOf(bytes, { sizes, maxLineBytes });
+        expect(lines).toEqual(await linesOf(bytes, { maxLineBytes }));
+        const mark = bytes.indexOf("\uFEFF") === 0 ? 3 : 0;
+        const texts = bytes.toString("latin1").split("\n");
+        if (texts.at(-1) === "") texts.pop();
+        expect(lines.map(([number]) => number)).toEqual(texts.map((_, at) => at + 1));
+        for (const [number, start, text] of lines) {
+          const whole = texts[number - 1] as string;
+          expect(text === null).toBe(whole.length > maxLineBytes);
+          if (text === null) continue;
+          expect(text).toBe(number === 1 ? whole.slice(mark) : whole);
+          expect(bytes.toString("latin1", start, start + text.length)).toBe(text);
+        }
+      },
+    ),
+  );
+});
+
+test("a line longer than allowed is told, its bytes are not kept, and the next one is whole", async () => {
+  const content = `a\n${"x".repeat(11)}\nb\n${"y".repeat(10)}\n${"z".repeat(50)}`;
+  const lines: Line[] = [
+    [1, 0, "a"],
+    [2, 2, null],
+    [3, 14, "b"],
+    [4, 16, "yyyyyyyyyy"],
+    [5, 27, null],
+  ];
+  expect(await linesOf(content, { maxLineBytes: 10 })).toEqual(lines);
+  expect(await linesOf(content, { maxLineBytes: 10, sizes: [4, 4, 4, 4, 4, 30] })).toEqual(lines);
+});
+
+test("who stops reading ends the stream", async () => {
+  let closed = false;
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) yield Buffer.from("a\n");
+    } finally {
+      closed = true;
+    }
+  }
+  for await (const lines of splitLines(endless(), 10)) {
+    expect(lines).toHaveLength(1);
+    break;
+  }
+  expect(closed).toBe(true);
+});
