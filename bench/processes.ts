@@ -15,7 +15,7 @@ export interface Running extends AsyncDisposable {
 }
 
 function spawnNode(script: string, args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [path.join(repository, script), ...args], {
+  return spawn(process.execPath, ["--max-semi-space-size=8", path.join(repository, script), ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
 }

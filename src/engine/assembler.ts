@@ -123,7 +123,9 @@ export class Assembler {
       leases.leaseMs,
     )) {
       checkpoint();
-      await takeOver(store, blobs, claim);
+      const { progress } = await takeOver(store, blobs, claim);
+      // Given back at once, for a cancel in between has all of this done again.
+      await store.shards.release(claim.shardId, claim.epoch, 0, progress);
     }
     const input = await store.files.getRetained(batch.inputFileId);
     if (!input) throw new Error(`the input file ${batch.inputFileId} is gone`);

@@ -23,6 +23,8 @@ interface Member {
   limit: ConcurrencyLimit;
   /** Null: none known yet, because discovery has never succeeded. */
   models: ReadonlySet<string> | null;
+  /** Whether the Store has them too. */
+  areStored: boolean;
   /** Why the last discovery failed. */
   problem: string | null;
   failures: number;
@@ -45,16 +47,20 @@ const DISCOVERY_RETRY = { baseMs: 500, maxMs: 15_000 };
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #members: Member[];
+  /** A map, for names come from users: an object has a "constructor" of its own. */
+  readonly #aliases: ReadonlyMap<string, string>;
   readonly #lanes = new Map<string, Lane>();
   readonly #listeners = new Set<() => void>();
   #closed = false;
 
   constructor(options: LanesOptions) {
     this.#options = options;
+    this.#aliases = new Map(Object.entries(options.modelAliases));
     this.#members = options.upstreams.map(({ upstream, concurrency }) => ({
       upstream,
       limit: { current: () => concurrency },
       models: upstream.configuredModels && new Set(upstream.configuredModels),
+      areStored: false,
       problem: null,
       failures: 0,
       timer: null,
@@ -67,7 +73,10 @@ export class Lanes {
     for (const member of this.#members) {
       if (member.upstream.configuredModels) continue;
       const models = stored.get(member.upstream.name);
-      if (models) member.models = new Set(models);
+      if (models) {
+        member.models = new Set(models);
+        member.areStored = true;
+      }
       void this.#discover(member);
     }
   }
@@ -79,10 +88,7 @@ export class Lanes {
 
   /** The model's name at the upstreams: aliases applied. */
   resolve(requestedModel: string): string {
-    const { modelAliases } = this.#options;
-    // Names come from users: one that every object has, such as "constructor", is no alias.
-    const alias = Object.hasOwn(modelAliases, requestedModel) && modelAliases[requestedModel];
-    return alias || requestedModel;
+    return this.#aliases.get(requestedModel) ?? requestedModel;
   }
 
   /** Whether some upstream serves the model at the endpoint. The empty model stands for "none named". */
@@ -102,7 +108,7 @@ export class Lanes {
       if (endpoint !== undefined && !upstream.endpoints.includes(endpoint)) continue;
       for (const model of models ?? []) names.add(model);
     }
-    for (const [alias, model] of Object.entries(this.#options.modelAliases)) {
+    for (const [alias, model] of this.#aliases) {
       if (names.has(model)) names.add(alias);
     }
     return [...names].sort();
@@ -220,14 +226,17 @@ export class Lanes {
 
   async #learn(member: Member, models: string[]): Promise<void> {
     const known = member.models;
-    if (known !== null && known.size === models.length && models.every((model) => known.has(model)))
-      return;
-    member.models = new Set(models);
     const { name } = member.upstream;
-    this.#options.log.info({ upstream: name, models: models.slice(0, 20) }, "models known");
-    this.#changed();
+    if (known?.size !== models.length || !models.every((model) => known.has(model))) {
+      member.models = new Set(models);
+      member.areStored = false;
+      this.#options.log.info({ upstream: name, models: models.slice(0, 20) }, "models known");
+      this.#changed();
+    }
+    if (member.areStored) return;
     try {
       await this.#options.models.save(name, models, this.#options.clock.now());
+      member.areStored = true;
     } catch (error) {
       this.#options.log.warn({ err: error, upstream: name }, "could not store the models found");
     }

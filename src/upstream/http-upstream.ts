@@ -181,7 +181,7 @@ export class HttpUpstream implements Upstream {
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    for (const call of [...this.#calls]) call.abort();
+    for (const call of this.#calls) call.abort();
     for (const { lost } of this.#verifying.values()) {
       for (const { sending } of lost) this.#tell(sending, { kind: "aborted" });
     }
@@ -215,11 +215,7 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   readonly #chunks: Uint8Array[] = [];
   #sizeBytes = 0;
 
-  constructor(
-    replica: Replica,
-    options: HttpUpstreamOptions,
-    onEnd: (ended: CallEnd) => void,
-  ) {
+  constructor(replica: Replica, options: HttpUpstreamOptions, onEnd: (ended: CallEnd) => void) {
     this.#replica = replica;
     this.#options = options;
     this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;

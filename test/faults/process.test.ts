@@ -2,11 +2,11 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Simulator } from "../../src/simulator/simulator.ts";
 import { batchEnd, batchThat, createBatch, upload } from "../support/batch-driver.ts";
+import { countClaims } from "../support/database-access.ts";
 import { type ChatLine, chatLine, writeInputFile } from "../support/input-file.ts";
 import { judge } from "../support/judge.ts";
 import { readKilledBatch } from "../support/killed-data.ts";
 import { type ServerOptions, ServerProcess, upstream } from "../support/server-process.ts";
-import { countClaims } from "../support/stopped-data.ts";
 import { until } from "../support/until.ts";
 import { openWorkplace, type Workplace } from "../support/workplace.ts";
 
@@ -55,6 +55,7 @@ describe("SIGTERM in the middle of a batch", () => {
       return lines.slice(50, 50 + hanging).every(({ prompt }) => simulator.timesSent(prompt) > 0);
     });
     const { code, signal, afterMs } = await first.terminate();
+    console.info(`stopped in ${Math.round(afterMs)} ms`);
     expect({ code, signal }).toEqual({ code: 0, signal: null });
     expect(afterMs).toBeLessThan(LONGEST_STOP_MS);
     expect(countClaims(dataDir)).toBe(0);

@@ -23,8 +23,10 @@ function nodeFlags(): string[] {
 export interface ServerOptions {
   /** Where the configuration file and, below it, the data directory are. */
   folder: string;
-  /** Members of the configuration file; `upstreams` must be there. */
+  /** Members of the configuration file. */
   config: Record<string, unknown>;
+  /** More flags for `offpeak serve`. */
+  flags?: readonly string[];
 }
 
 /** One line of the server's log. */
@@ -62,13 +64,13 @@ export class ServerProcess implements AsyncDisposable {
   #complaint = "";
   #openai: OpenAI | undefined;
 
-  private constructor({ folder, config }: ServerOptions) {
+  private constructor({ folder, config, flags = [] }: ServerOptions) {
     const configPath = join(folder, "server.yaml");
     // JSON is YAML.
     writeFileSync(configPath, JSON.stringify({ port: 0, ...config }));
     const dataDir = ServerProcess.dataDir(folder);
-    const flags = ["serve", "--config", configPath, "--data-dir", dataDir];
-    this.#child = spawn(process.execPath, [...nodeFlags(), OFFPEAK, ...flags], {
+    const command = [OFFPEAK, "serve", "--config", configPath, "--data-dir", dataDir, ...flags];
+    this.#child = spawn(process.execPath, [...nodeFlags(), ...command], {
       cwd: folder,
       env: cleanEnvironment(),
       stdio: ["ignore", "pipe", "pipe"],

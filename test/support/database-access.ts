@@ -1,10 +1,10 @@
-// Reaches into the database of a stopped server, for what no client can do: make time pass, and see who
-// holds what.
+// Reaches into the database of a server, stopped or running, for what no client can do: make time pass,
+// and see who holds what.
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 function withDatabase<T>(dataDir: string, use: (database: DatabaseSync) => T): T {
-  const database = new DatabaseSync(join(dataDir, "offpeak.db"));
+  const database = new DatabaseSync(join(dataDir, "offpeak.db"), { timeout: 5_000 });
   try {
     return use(database);
   } finally {
