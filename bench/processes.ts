@@ -15,9 +15,13 @@ export interface Running extends AsyncDisposable {
 }
 
 function spawnNode(script: string, args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, ["--max-semi-space-size=8", path.join(repository, script), ...args], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
+  return spawn(
+    process.execPath,
+    ["--max-semi-space-size=8", path.join(repository, script), ...args],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+    },
+  );
 }
 
 async function firstLineOf(child: ChildProcess, script: string): Promise<string> {

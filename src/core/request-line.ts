@@ -3,6 +3,7 @@
 
 import type { ValidationError } from "./batch.ts";
 import type { Endpoint } from "./endpoints.ts";
+import { isTooComplex, MAX_PARTS } from "./json-complexity.ts";
 import { type MemberSpan, readMembers, repeatedMember } from "./json-members.ts";
 import { CUSTOM_ID_MAX_BYTES } from "./limits.ts";
 
@@ -76,6 +77,10 @@ export function readRequestLine(
   lineNumber: number,
   endpoint: Endpoint,
 ): ReadLine {
+  if (isTooComplex(bytes)) {
+    const message = `This line holds more than ${MAX_PARTS} arrays and objects. Expected at most that many.`;
+    return refusal(lineNumber, "request_too_complex", null, message);
+  }
   let parsed: unknown;
   try {
     parsed = JSON.parse(decoder.decode(bytes));

@@ -22,8 +22,12 @@ const lossyDecoder = new TextDecoder();
 const NOT_JSON: ReadAnswer = { json: false, usage: null, model: null, errorCode: null };
 const EXCERPT_BYTES = 500;
 
-function text(value: unknown): string | null {
-  return typeof value === "string" && value !== "" ? value : null;
+/** Longer ones are not told: they would be in every answer about the batch. */
+const MAX_NAME_CHARACTERS = 512;
+
+function name(value: unknown): string | null {
+  if (typeof value !== "string" || value === "") return null;
+  return value.length <= MAX_NAME_CHARACTERS ? value : null;
 }
 
 /** Parses an answer's body to check it and to read what the engine needs of it. */
@@ -43,8 +47,8 @@ export function readAnswer(body: Uint8Array): ReadAnswer {
   return {
     json: true,
     usage: readUsage(parsed),
-    model: text(model),
-    errorCode: text(about["code"]) ?? text(about["type"]),
+    model: name(model),
+    errorCode: name(about["code"]) ?? name(about["type"]),
   };
 }
 

@@ -1,16 +1,28 @@
-// Why the sending of a shard's lines stops before all are done. The first reason wins. The
-// functions here are the one place that says what each reason means.
+// Why the sending of a shard's lines stops before all are done. The first reason wins, but that any
+// other takes the place of `yield`. The functions here say what each reason means.
 
 import type { Ending } from "./batch.ts";
 
-/** `storage-failed`: the journal could not be written, so nothing more can be recorded under this claim. */
-export type StopReason = "cancelled" | "expired" | "shutdown" | "lease-lost" | "storage-failed";
+/**
+ * `yield`: other batches have waited long enough, and lines in flight finish in peace.
+ * `input-damaged`: the input file can't be read as planned. `storage-failed`: the journal could not
+ * be written, so nothing more can be recorded under this claim.
+ */
+export type StopReason =
+  | "cancelled"
+  | "expired"
+  | "shutdown"
+  | "yield"
+  | "lease-lost"
+  | "storage-failed"
+  | "input-damaged";
 
 /** A process that is told to stop must be gone within ten seconds. */
 const MAX_SHUTDOWN_GRACE_MS = 6_000;
 
 /** How long lines in flight may still finish, in milliseconds. */
 export function graceMs(reason: StopReason, configured: { cancelGraceMs: number }): number {
+  if (reason === "yield") return Number.POSITIVE_INFINITY;
   if (reason === "cancelled") return configured.cancelGraceMs;
   return reason === "shutdown" ? Math.min(configured.cancelGraceMs, MAX_SHUTDOWN_GRACE_MS) : 0;
 }

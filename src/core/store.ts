@@ -32,6 +32,11 @@ export class LeaseLostError extends Error {
   override readonly name = "LeaseLostError";
 }
 
+/** There is no room left for it, in the database or the BlobStore. Nothing was changed. */
+export class StorageFullError extends Error {
+  override readonly name = "StorageFullError";
+}
+
 export interface Page<T> {
   data: T[];
   hasMore: boolean;
@@ -95,6 +100,12 @@ export interface NewShard {
   /** Range of plan entries. */
   firstEntry: number;
   entryCount: number;
+}
+
+/** Where lines are to be sent. */
+export interface Demand {
+  endpoint: string;
+  model: string;
 }
 
 /** A batch that has shards to claim, for the order in which a node takes them. */
@@ -183,12 +194,21 @@ export interface BatchStore {
     },
   ): Promise<void>;
 
-  /** in_progress batches without an ending that have a shard neither done nor leased, oldest first. */
-  listRunnable(limit: number): Promise<RunnableBatch[]>;
+  /**
+   * in_progress batches without an ending that have a shard neither done nor leased whose demand is
+   * none of `except`, oldest first; their `models` leave those of `except` out.
+   */
+  listRunnable(limit: number, except?: readonly Demand[]): Promise<RunnableBatch[]>;
   /** Of these ids, those that have an ending or have ended, with it (null when ended without one). */
   endings(batchIds: string[]): Promise<Map<string, Ending | null>>;
   /** Sets or clears the reason shown; only where it differs. Harmless for ended batches. */
   setWaitingReason(batchIds: string[], reason: string | null): Promise<void>;
+  /** The same for all in_progress batches without an ending that have shards of the demand, but for `except`. */
+  setDemandWaitingReason(
+    demand: Demand,
+    reason: string | null,
+    except: readonly string[],
+  ): Promise<void>;
   /** Ended batches whose plan, journals and answers are still kept. */
   listUnswept(limit: number): Promise<string[]>;
   markSwept(batchId: string): Promise<void>;

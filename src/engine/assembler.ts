@@ -85,18 +85,19 @@ export class Assembler {
       const tookMs = Math.round(clock.monotonicMs() - startedMs);
       log.info({ batch_id: batch.id, ending, ...counts, assemble_ms: tookMs }, "batch ended");
     } catch (error) {
-      for (const file of [files?.outputFile, files?.errorFile])
-        if (file) await blobs.delete(file.blobKey);
       // Cancelled in between: the next round assembles it again, with what a cancel means.
       const isExpected =
         error instanceof Superseded ||
         error instanceof ConflictError ||
         error instanceof LeaseLostError;
       if (isExpected) {
+        for (const file of [files?.outputFile, files?.errorFile])
+          if (file) await blobs.delete(file.blobKey);
         await store.batches.releaseClaim(batch.id, epoch);
         return;
       }
-      // The claim is left to run out, which makes the pause before the next try.
+      // The claim is left to run out, which makes the pause before the next try. The files are left
+      // too, for the batch may have ended with them all the same; if not, the sweeper finds them.
       const reason = error instanceof Error ? error.message : String(error);
       await store.batches.setWaitingReason([batch.id], `its files can't be written: ${reason}`);
       throw error;

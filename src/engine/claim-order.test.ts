@@ -3,7 +3,7 @@ import type { RunnableBatch } from "../core/store.ts";
 import { byTurn } from "./claim-order.ts";
 
 const batch = (batchId: string, expiresAt: number, createdAt: number): RunnableBatch => {
-  return { batchId, expiresAt, createdAt, projectId: "p", endpoint: "/v1/embeddings", models: [] };
+  return { batchId, expiresAt, createdAt, projectId: "p" } as RunnableBatch;
 };
 const turns = (batches: RunnableBatch[], active: string[] = []) =>
   byTurn(batches, new Set(active)).map(({ batchId }) => batchId);

@@ -1,6 +1,7 @@
 // Cuts a stream of bytes into lines without copying, except for lines that span two chunks.
 
 const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 export interface SplitLine {
@@ -13,8 +14,8 @@ export interface SplitLine {
 }
 
 /**
- * The lines of `chunks`. A leading byte order mark is left out (offsets stay those of the stream);
- * a last line needs no newline. Yields all lines that end in one chunk together; their bytes are
+ * The lines of `chunks`. Empty ones are counted and left out; so is a leading byte order mark
+ * (offsets stay those of the stream); a last line needs no newline. Yields all lines that end in one chunk together; their bytes are
  * good until the next are asked for.
  */
 export async function* splitLines(
@@ -51,10 +52,17 @@ export async function* splitLines(
     const chunk = Buffer.from(buffer, byteOffset, byteLength);
     const lines: SplitLine[] = [];
     let from = 0;
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-      lines.push(take(chunk.subarray(from, at)));
+    for (;;) {
+      if (heldBytes === 0) {
+        // A file of nothing but line breaks must not cost an object for each.
+        for (; isEmptyLine(chunk, from); number++) from += chunk[from] === NEWLINE ? 1 : 2;
+        start = offset + from;
+      }
+      const at = chunk.indexOf(NEWLINE, from);
+      if (at < 0) break;
+      const line = take(chunk.subarray(from, at));
+      if (!isEmpty(line)) lines.push(line);
       from = at + 1;
-      start = offset + from;
     }
     offset += chunk.length;
     if (from < chunk.length) {
@@ -65,5 +73,17 @@ export async function* splitLines(
     }
     if (lines.length > 0) yield lines;
   }
-  if (heldBytes > 0) yield [take(new Uint8Array(0))];
+  if (heldBytes === 0) return;
+  const last = take(new Uint8Array(0));
+  if (!isEmpty(last)) yield [last];
+}
+
+function isEmpty({ bytes }: SplitLine): boolean {
+  return bytes?.length === 0 || (bytes?.length === 1 && bytes[0] === CARRIAGE_RETURN);
+}
+
+/** Whether nothing but a line break stands at `at`. */
+function isEmptyLine(chunk: Uint8Array, at: number): boolean {
+  const first = chunk[at];
+  return first === NEWLINE || (first === CARRIAGE_RETURN && chunk[at + 1] === NEWLINE);
 }

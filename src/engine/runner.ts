@@ -5,7 +5,7 @@ import { type BlobReader, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import { ResultIds } from "../core/ids.ts";
 import type { StopReason } from "../core/stop-reason.ts";
-import type { RunnableBatch, ShardClaim, Store } from "../core/store.ts";
+import type { Demand, RunnableBatch, ShardClaim, Store } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
@@ -42,6 +42,8 @@ const MAX_RUNS_PER_MODEL = 16;
 const ROUNDS_AHEAD = 4;
 
 const STORAGE_PAUSE_MS = 5_000;
+/** How long a batch keeps its place when others wait for one. */
+const TIME_SLICE_MS = 5_000;
 
 /** Unsent lines below which the next shard is wanted. */
 function lowWater(lanes: readonly Lane[]): number {
@@ -55,6 +57,9 @@ export class Runner {
   readonly #waiting: WaitingReasons;
   /** Batches that can't be run until somebody mends their files: not claimed again by this process. */
   readonly #broken = new Map<string, string>();
+  #pausedBefore: readonly Demand[] = [];
+  /** When each batch last got a shard run, on the monotonic clock. */
+  readonly #servedAt = new Map<string, number>();
   /** After a failure of the storage nothing is claimed for a while, or it would be tried over and over. */
   #heldUntilMs = 0;
 
@@ -68,12 +73,25 @@ export class Runner {
     await freeSpace.check();
     if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
     await this.#stopEnded();
-    const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT);
+    // What waits for a paused lane would only stand in front of what can be run.
+    const paused = this.#pausedDemands();
+    const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT, paused);
     if (this.#heldBecause() === null) await this.#claim(runnable, stopping);
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
     for (const run of this.#runs.values()) run.pump();
     this.#options.lanes.publishInFlight();
-    await this.#explain(runnable);
+    await this.#explain(runnable, paused);
+  }
+
+  /** Where all lanes are paused, and a shard is at hand whose lines find out when they can go on. */
+  #pausedDemands(): Demand[] {
+    const demands = new Map<string, Demand>();
+    for (const { claim } of this.#runs.values()) {
+      const { endpoint, model } = claim;
+      if (this.#options.lanes.pausedBecause(endpoint, model) === null) continue;
+      demands.set(JSON.stringify([endpoint, model]), { endpoint, model });
+    }
+    return [...demands.values()];
   }
 
   /** Why no shard is claimed at present; null when they are. */
@@ -102,11 +120,11 @@ export class Runner {
     while (!stopping.aborted) {
       candidates = candidates.filter(({ batchId }) => !this.#broken.has(batchId));
       // Every claim changes whose turn it is.
-      const active = new Set([...this.#runs.values()].map(({ claim }) => claim.batchId));
-      const next = byTurn(candidates, active)
+      const active = this.#activeBatches();
+      const next = byTurn(candidates, active, this.#servedAt)
         .map((batch) => ({ batch, models: this.#wantedModels(batch, active) }))
         .find(({ models }) => models.length > 0);
-      if (!next) return;
+      if (!next) break;
       const { batch, models } = next;
       const claimedAtMs = clock.monotonicMs();
       const { owner, leaseMs } = leases;
@@ -115,6 +133,25 @@ export class Runner {
       if (claim) await this.#open(claim, claimedAtMs);
       else candidates = candidates.filter((candidate) => candidate !== batch);
     }
+    this.#makeRoom(candidates);
+  }
+
+  #activeBatches(): Set<string> {
+    return new Set([...this.#runs.values()].map(({ claim }) => claim.batchId));
+  }
+
+  /** Has the shard that runs longest give way, when a batch waits of which nothing runs. */
+  #makeRoom(candidates: readonly RunnableBatch[]): void {
+    const active = this.#activeBatches();
+    const waiting = candidates.find(({ batchId }) => !active.has(batchId));
+    const running = [...this.#runs.values()];
+    // One after the other: a shard that gives way still has lines in flight.
+    if (!waiting || running.some((run) => run.isStopping)) return;
+    const before = this.#options.clock.monotonicMs() - TIME_SLICE_MS;
+    running
+      .filter(({ claim }) => waiting.models.includes(claim.model))
+      .find(({ claim }) => (this.#servedAt.get(claim.batchId) ?? 0) < before)
+      ?.stop("yield");
   }
 
   /** The models of the batch of which another shard is wanted now. */
@@ -158,6 +195,7 @@ export class Runner {
         isHeld: () => this.#options.freeSpace.reason !== null,
       });
       this.#runs.set(claim.shardId, run);
+      this.#servedAt.set(claim.batchId, claimedAtMs);
       void run.ended.then((how) => this.#onEnded(run, how));
       if (takenOver.recorded.size > 0) {
         const kept = takenOver.recorded.size;
@@ -190,6 +228,9 @@ export class Runner {
 
   #onEnded(run: ShardRun, how: RunEnd): void {
     this.#runs.delete(run.claim.shardId);
+    if (how === "input-damaged") {
+      this.#broken.set(run.claim.batchId, "its input file can't be read as planned; see the log");
+    }
     if (how === "storage-failed") {
       this.#heldUntilMs = this.#options.clock.monotonicMs() + STORAGE_PAUSE_MS;
     }
@@ -197,13 +238,13 @@ export class Runner {
     this.#options.onRoom();
   }
 
-  async #explain(runnable: RunnableBatch[]): Promise<void> {
-    const { lanes, freeSpace } = this.#options;
+  async #explain(runnable: RunnableBatch[], paused: readonly Demand[]): Promise<void> {
+    const { lanes, freeSpace, store } = this.#options;
     const reasons = new Map<string, string | null>();
     const note = (batchId: string, held: string | null, endpoint: string, models: string[]) => {
-      const paused = models.map((model) => lanes.pausedBecause(endpoint, model));
+      const pauses = models.map((model) => lanes.pausedBecause(endpoint, model));
       // One model that moves is enough for the batch to move.
-      const pause = paused.includes(null) ? null : (paused[0] ?? null);
+      const pause = pauses.includes(null) ? null : (pauses[0] ?? null);
       const reason = held ?? this.#broken.get(batchId) ?? pause;
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
@@ -213,6 +254,15 @@ export class Runner {
     const held = this.#heldBecause();
     for (const { batchId, endpoint, models } of runnable) note(batchId, held, endpoint, models);
     await this.#waiting.show(reasons);
+    // Those that were paused until now, too: their batches wait for nothing but their turn.
+    for (const demand of [...this.#pausedBefore, ...paused]) {
+      const reason = lanes.pausedBecause(demand.endpoint, demand.model);
+      await store.batches.setDemandWaitingReason(demand, reason, [...reasons.keys()]);
+    }
+    this.#pausedBefore = paused;
+    for (const batchId of this.#servedAt.keys()) {
+      if (!reasons.has(batchId)) this.#servedAt.delete(batchId);
+    }
   }
 
   /** Stops all shards and waits until they are given back. */

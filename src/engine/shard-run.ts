@@ -11,9 +11,10 @@ import { backoffMs, judge, type SpentOutcome, type Verdict } from "../core/retry
 import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
 import { LeaseLostError, type ShardClaim, type ShardProgress, type Store } from "../core/store.ts";
 import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
-import type { Lane, LaneEffect, LaneSource, Permit } from "../lanes/lane.ts";
+import type { Lane, LaneSource, Permit } from "../lanes/lane.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { effectOf } from "./lane-effect.ts";
 import type { HeldLease } from "./leases.ts";
 import { LineFeed, type LoadedLine } from "./line-feed.ts";
 import type { PlanSlice } from "./plan.ts";
@@ -51,7 +52,13 @@ export interface ShardRunOptions {
 }
 
 /** How a run ended. `batch-settled`: finished, and it was the last shard of its batch. */
-export type RunEnd = "finished" | "batch-settled" | "given-back" | "lost" | "storage-failed";
+export type RunEnd =
+  | "finished"
+  | "batch-settled"
+  | "given-back"
+  | "lost"
+  | "storage-failed"
+  | "input-damaged";
 
 const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
 /** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
@@ -107,7 +114,7 @@ export class ShardRun implements LaneSource {
         }
         this.#proceed();
       },
-      onFailure: (error) => this.#storageFailed(error),
+      onFailure: (error) => this.#failed("storage-failed", error),
     });
     const indexes: number[] = [];
     for (let index = 0; index < plan.count; index++) {
@@ -123,7 +130,7 @@ export class ShardRun implements LaneSource {
       plan,
       indexes,
       onReady: () => this.pump(),
-      onFailure: (error) => this.#storageFailed(error),
+      onFailure: (error) => this.#failed("input-damaged", error),
     });
     this.#retries = new RetryQueue((index) => this.#feed.putBack(index));
   }
@@ -132,6 +139,11 @@ export class ShardRun implements LaneSource {
   progress(): ShardProgress {
     const { progress } = this.#options.takenOver;
     return { ...progress, usage: { ...progress.usage } };
+  }
+
+  /** Whether it sends no more. */
+  get isStopping(): boolean {
+    return this.#stopReason !== null;
   }
 
   /** Lines that wait to be sent. */
@@ -306,24 +318,23 @@ export class ShardRun implements LaneSource {
     this.#feed.putBack(next);
   }
 
-  #storageFailed(error: unknown): void {
-    this.#options.log.error(
-      { err: error, shard: this.claim.shardId },
-      "storage failed under a shard",
-    );
-    this.stop("storage-failed");
+  #failed(reason: "storage-failed" | "input-damaged", error: unknown): void {
+    this.#options.log.error({ err: error, shard: this.claim.shardId, reason }, "shard stopped");
+    this.stop(reason);
   }
 
-  /** Sends no more; lines in flight get the grace time of the reason. The first reason wins. */
+  /** Sends no more; lines in flight get the grace time of the reason. */
   stop(reason: StopReason): void {
-    if (this.#stopReason !== null || this.#closing) return;
+    if (this.#closing || (this.#stopReason !== null && this.#stopReason !== "yield")) return;
     this.#stopReason = reason;
     for (const lane of this.#options.lanes) lane.remove(this);
     this.#feed.stop();
     this.#retries.clear();
     const waitMs = graceMs(reason, this.#options.settings);
     if (waitMs === 0) this.#abortFlights();
-    else this.#graceTimer = setTimeout(() => this.#abortFlights(), waitMs);
+    else if (Number.isFinite(waitMs)) {
+      this.#graceTimer = setTimeout(() => this.#abortFlights(), waitMs);
+    }
     this.#proceed();
   }
 
@@ -362,7 +373,8 @@ export class ShardRun implements LaneSource {
     if (this.#stopReason === "lease-lost") return "lost";
     if (this.#open > 0) {
       await store.shards.release(shardId, epoch, durableBytes, this.progress());
-      return this.#stopReason === "storage-failed" ? "storage-failed" : "given-back";
+      const reason = this.#stopReason;
+      return reason === "storage-failed" || reason === "input-damaged" ? reason : "given-back";
     }
     const finished = await store.shards.finish(
       shardId,
@@ -372,25 +384,5 @@ export class ShardRun implements LaneSource {
       clock.now(),
     );
     return finished.batchSettled ? "batch-settled" : "finished";
-  }
-}
-
-function effectOf(verdict: Verdict, outcome: UpstreamOutcome): LaneEffect {
-  switch (verdict.kind) {
-    case "pause":
-      return {
-        kind: "hold",
-        scope: verdict.scope,
-        reason: verdict.reason,
-        retryAfterMs: verdict.retryAfterMs,
-      };
-    case "suspect":
-      return { kind: "hold", scope: "lane", reason: verdict.reason, retryAfterMs: null };
-    case "record":
-      return { kind: "success" };
-    case "retry":
-      return { kind: outcome.kind === "answer" ? "success" : "nothing" };
-    case "aborted":
-      return { kind: "nothing" };
   }
 }

@@ -12,7 +12,7 @@ import {
 } from "../core/file.ts";
 import { DEFAULT_BATCH_FILE_LIFETIME_SECONDS, type Limits } from "../core/limits.ts";
 import type { Signals } from "../core/signals.ts";
-import { type FileStore, NotFoundError, type Page } from "../core/store.ts";
+import { type FileStore, NotFoundError, type Page, StorageFullError } from "../core/store.ts";
 import { checkBatchUpload } from "./batch-gate.ts";
 import { BlobStream } from "./blob-stream.ts";
 import { type StagedFile, stageFile, tooLarge } from "./staged-file.ts";
@@ -60,11 +60,7 @@ export class FileService {
     const { blobs, freeSpaceFloorBytes } = this.#parts;
     const freeBytes = await blobs.freeBytes();
     if (freeBytes !== undefined && freeBytes < freeSpaceFloorBytes) {
-      throw new ApiError(
-        503,
-        "The server is out of disk space for uploads. Delete files or make room, and try again.",
-        { code: "insufficient_storage" },
-      );
+      throw new StorageFullError("Less disk space is free than is to be kept clear.");
     }
     return stageFile(blobs, content, this.#maxSizeBytes(purpose));
   }

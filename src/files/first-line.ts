@@ -14,6 +14,8 @@ export class FirstLine {
   take(chunk: Uint8Array): void {
     let start = 0;
     while (this.#isJson === undefined && start < chunk.length) {
+      // A file may begin with millions of line breaks.
+      while (this.#sizeBytes === 0 && isSpace(chunk[start])) start++;
       const newline = chunk.indexOf(NEWLINE, start);
       const end = newline < 0 ? chunk.length : newline;
       this.#keep(chunk.subarray(start, end));
@@ -62,6 +64,10 @@ export class FirstLine {
       return undefined;
     }
   }
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === NEWLINE || byte === 0x0d;
 }
 
 function parses(line: string): boolean {

@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifySchemaValidationError } from "fastify/types/schema.js";
 import { ApiError } from "../core/api-error.ts";
 import { newHttpRequestId } from "../core/ids.ts";
+import { StorageFullError } from "../core/store.ts";
 import { drain } from "./drain.ts";
 import { schemaRefusal } from "./schema-errors.ts";
 import { errorToWire } from "./wire.ts";
@@ -31,6 +32,14 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   // SDKs repeat a 409 unless they are told that it's no use.
   if (answer.status === 409) reply.header("x-should-retry", "false");
   void reply.code(answer.status).type(JSON_TYPE).send(errorToWire(answer));
+}
+
+function outOfSpace(): ApiError {
+  return new ApiError(
+    503,
+    "The server is out of disk space. Delete files or make room, and try again.",
+    { code: "insufficient_storage" },
+  );
 }
 
 export function invalidUrl({ method, url }: FastifyRequest): ApiError {
@@ -85,6 +94,7 @@ function pathOf(url: string): string {
 /** Undefined for what is no refusal. */
 function toRefusal(error: unknown, request: FastifyRequest): ApiError | undefined {
   if (error instanceof ApiError) return error;
+  if (error instanceof StorageFullError) return outOfSpace();
   const { code, statusCode, validation, message } = error as FrameworkError;
   if (validation !== undefined) return schemaRefusal(validation);
   switch (code) {

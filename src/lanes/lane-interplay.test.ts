@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { systemClock } from "../core/clock.ts";
 import type { Upstream } from "../core/upstream.ts";
+import { ExclusiveUse } from "./exclusive-use.ts";
 import { Lane, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
 
 /** A source with a number of requests, which stay in flight until the test ends them. */
@@ -61,6 +62,7 @@ beforeEach(() => {
   lane = new Lane({
     upstream,
     model: "m",
+    exclusiveUse: new ExclusiveUse(),
     limit: { current: () => limit },
     clock: systemClock,
     onPause: (...change) => pauses.push(change),

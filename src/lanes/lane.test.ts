@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { HttpUpstream } from "../upstream/http-upstream.ts";
+import { ExclusiveUse } from "./exclusive-use.ts";
 import { Lane, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
 
 const success: LaneEffect = { kind: "success" };
@@ -43,6 +44,7 @@ function laneOf(concurrency: number) {
       clock,
     }),
     model: "m",
+    exclusiveUse: new ExclusiveUse(),
     limit: { current: () => limit.now },
     clock,
     onPause: (reason, before) => pauses.push([reason, before]),

@@ -4,6 +4,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import type { Upstream } from "../core/upstream.ts";
+import type { ExclusiveUse } from "./exclusive-use.ts";
 import { Gate, type Pass } from "./gate.ts";
 
 /** How many requests a lane may have in flight. A feedback loop can stand here one day. */
@@ -16,7 +17,7 @@ export interface LaneSource {
   readonly endpoint: string;
   /**
    * Whether a request can be started now: `none`; `one`; or `alone`, when it must be the only one
-   * in flight.
+   * that the upstream has.
    */
   ready(): "none" | "one" | "alone";
   /** Sends one request; answers the size of its body. Called only when ready. The permit goes back with `finish`. */
@@ -26,7 +27,7 @@ export interface LaneSource {
 /** The right to have one request in flight on a lane. */
 export interface Permit {
   readonly lane: Lane;
-  /** Whether the request was the only one in flight when it was started, and by order. */
+  /** Whether the request is the only one that the upstream has, by order. */
   readonly alone: boolean;
 }
 
@@ -49,6 +50,8 @@ export interface LaneOptions {
   upstream: Upstream;
   model: string;
   limit: ConcurrencyLimit;
+  /** Shared by all lanes of the upstream. */
+  exclusiveUse: ExclusiveUse;
   clock: Clock;
   /** Called when the reason for which the lane is paused changes; null: it is not, or was not. */
   onPause: (reason: string | null, before: string | null) => void;
@@ -58,6 +61,7 @@ export class Lane {
   readonly upstream: Upstream;
   readonly model: string;
   readonly #limit: ConcurrencyLimit;
+  readonly #exclusiveUse: ExclusiveUse;
   readonly #clock: Clock;
   readonly #onPause: LaneOptions["onPause"];
   readonly #gate: Gate;
@@ -66,7 +70,8 @@ export class Lane {
   #next = 0;
   #inFlight = 0;
   #bytesInFlight = 0;
-  #exclusive = false;
+  /** A request that must be alone is in flight. */
+  #isAlone = false;
   #shownReason: string | null = null;
   #timer: NodeJS.Timeout | null = null;
   #pumping = false;
@@ -76,6 +81,8 @@ export class Lane {
     this.upstream = options.upstream;
     this.model = options.model;
     this.#limit = options.limit;
+    this.#exclusiveUse = options.exclusiveUse;
+    this.#exclusiveUse.join(this);
     this.#clock = options.clock;
     this.#onPause = options.onPause;
     this.#gate = new Gate(options.clock);
@@ -109,6 +116,8 @@ export class Lane {
     if (at < 0) return;
     this.#sources.splice(at, 1);
     if (at < this.#next) this.#next--;
+    // It may have been the one for which the others wait.
+    this.pump();
   }
 
   /** Starts as many requests as may be started. Call it when a source has become ready. */
@@ -129,8 +138,9 @@ export class Lane {
   }
 
   #hasRoom(): boolean {
-    if (this.#exclusive || this.#inFlight >= this.#limit.current()) return false;
-    return this.#bytesInFlight < MAX_BYTES_IN_FLIGHT && this.#gate.waitMs === 0;
+    if (this.#isAlone || this.#inFlight >= this.#limit.current()) return false;
+    if (!this.#exclusiveUse.admits(this) || this.#gate.waitMs > 0) return false;
+    return this.#bytesInFlight < MAX_BYTES_IN_FLIGHT;
   }
 
   #startOne(): boolean {
@@ -138,15 +148,15 @@ export class Lane {
       if (this.#next >= this.#sources.length) this.#next = 0;
       const source = this.#sources[this.#next] as LaneSource;
       const ready = this.#endpointGate(source.endpoint).waitMs === 0 ? source.ready() : "none";
-      if (ready === "alone" && this.#inFlight > 0) {
-        // Let the lane run empty for it; its turn stays.
-        return false;
-      }
+      // Let the upstream run empty for it; its turn stays.
+      if (ready === "alone" && !this.#exclusiveUse.claim(this)) return false;
       this.#next++;
       if (ready === "none") continue;
+      if (ready === "one") this.#exclusiveUse.giveUp(this);
       this.#start(source, ready === "alone");
       return true;
     }
+    this.#exclusiveUse.giveUp(this);
     return false;
   }
 
@@ -156,7 +166,8 @@ export class Lane {
     const held = { endpoint, passes, sizeBytes: 0, isFinished: false };
     const permit: HeldPermit = { lane: this, alone, ...held };
     this.#inFlight++;
-    this.#exclusive = alone;
+    this.#isAlone = alone;
+    this.#exclusiveUse.begin();
     const sizeBytes = source.send(permit);
     if (permit.isFinished) return;
     permit.sizeBytes = sizeBytes;
@@ -171,7 +182,8 @@ export class Lane {
     const endpointGate = this.#endpointGate(endpoint);
     this.#inFlight--;
     this.#bytesInFlight -= sizeBytes;
-    if (alone) this.#exclusive = false;
+    this.#exclusiveUse.end();
+    if (alone) this.#isAlone = false;
     if (effect.kind === "success") {
       this.#gate.succeed(passes.lane);
       endpointGate.succeed(passes.endpoint);
@@ -189,7 +201,10 @@ export class Lane {
       endpointGate.leave(passes.endpoint);
     }
     this.#showPause();
+    // After its turn, and while it is paused, the others go on.
+    if (alone || effect.kind === "hold") this.#exclusiveUse.giveUp(this);
     this.pump();
+    this.#exclusiveUse.wakeHolder();
   }
 
   #endpointGate(endpoint: string): Gate {
@@ -210,7 +225,7 @@ export class Lane {
   #wakeAfterPause(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#sources.length === 0) return;
+    if (this.#sources.length === 0 || this.#shownReason === null) return;
     let waitMs = this.#gate.waitMs;
     if (waitMs === 0) {
       const waits = [...this.#endpointGates.values()].map((gate) => gate.waitMs);

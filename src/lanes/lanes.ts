@@ -7,6 +7,7 @@ import type { ModelStore } from "../core/store.ts";
 import type { Upstream } from "../core/upstream.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { ExclusiveUse } from "./exclusive-use.ts";
 import { type ConcurrencyLimit, Lane } from "./lane.ts";
 
 export interface LanesOptions {
@@ -20,6 +21,7 @@ export interface LanesOptions {
 
 interface Member {
   upstream: Upstream;
+  exclusiveUse: ExclusiveUse;
   limit: ConcurrencyLimit;
   /** Null: none known yet, because discovery has never succeeded. */
   models: ReadonlySet<string> | null;
@@ -58,6 +60,7 @@ export class Lanes {
     this.#aliases = new Map(Object.entries(options.modelAliases));
     this.#members = options.upstreams.map(({ upstream, concurrency }) => ({
       upstream,
+      exclusiveUse: new ExclusiveUse(),
       limit: { current: () => concurrency },
       models: upstream.configuredModels && new Set(upstream.configuredModels),
       areStored: false,
@@ -177,6 +180,7 @@ export class Lanes {
         upstream: member.upstream,
         model,
         limit: member.limit,
+        exclusiveUse: member.exclusiveUse,
         clock: this.#options.clock,
         onPause: (reason, before) => this.#showPause(member.upstream.name, model, reason, before),
       });

@@ -31,5 +31,7 @@ export function createLog(level: string, sink: DestinationStream = standardError
 function standardError(): DestinationStream {
   // Synchronous, so that the last words of a dying process are not lost.
   const stderr = destination({ fd: 2, sync: true });
+  // A full disk under the log, or a reader that went away, must not end the server.
+  stderr.on("error", () => {});
   return process.stderr.isTTY ? { write: (line) => stderr.write(readableLine(line)) } : stderr;
 }

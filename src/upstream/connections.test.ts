@@ -55,12 +55,12 @@ beforeEach(() => {
 
 afterEach(async () => {
   await cleanup.disposeAsync();
-  for (const { outcomes, isEarly } of sent) {
+  const timers = vi.getTimerCount();
+  vi.useRealTimers();
+  for (const { outcomes, isEarly } of sent.splice(0)) {
     if (outcomes.length !== 1 || isEarly) throw new Error("a request had not one outcome in time");
   }
-  if (vi.getTimerCount() > 0) throw new Error("a timer is left");
-  sent.length = 0;
-  vi.useRealTimers();
+  if (timers > 0) throw new Error("a timer is left");
 });
 
 async function backendWith(script: Script = {}): Promise<ScriptedBackend> {

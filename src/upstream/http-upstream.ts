@@ -31,12 +31,21 @@ interface Sending {
   readonly onOutcome: (outcome: UpstreamOutcome) => void;
   readonly tried: Set<Replica>;
   call: HttpCall | null;
+  /** It was sent again because a used connection turned out to be closed. */
+  resent: boolean;
   hasOutcome: boolean;
+}
+
+/** A request whose connection was lost. */
+interface LostRequest {
+  readonly sending: Sending;
+  readonly detail: string;
+  readonly mayBeStale: boolean;
 }
 
 /** A question whether a replica is alive, and who waits for the answer. */
 interface Verification {
-  readonly lost: { sending: Sending; detail: string }[];
+  readonly lost: LostRequest[];
   readonly inFlightBefore: number;
 }
 
@@ -66,8 +75,9 @@ export class HttpUpstream implements Upstream {
 
   send(request: UpstreamRequest, onOutcome: (outcome: UpstreamOutcome) => void): UpstreamCall {
     const tried = new Set<Replica>();
-    const sending: Sending = { request, onOutcome, tried, call: null, hasOutcome: false };
-    this.#dispatch(sending, this.#choose(this.#replicas));
+    const state = { call: null, resent: false, hasOutcome: false };
+    const sending: Sending = { request, onOutcome, tried, ...state };
+    this.#route(sending, this.#choose(this.#replicas));
     return {
       abort: () => {
         sending.call?.abort();
@@ -80,14 +90,38 @@ export class HttpUpstream implements Upstream {
   #tell(sending: Sending, outcome: UpstreamOutcome): void {
     if (sending.hasOutcome) return;
     sending.hasOutcome = true;
-    sending.onOutcome(outcome);
+    try {
+      sending.onOutcome(outcome);
+    } catch (error) {
+      // Undici would swallow it, and the request would be in flight for ever.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 
-  #dispatch(sending: Sending, replica: Replica): void {
-    const { request, tried } = sending;
-    tried.add(replica);
-    const call = new HttpCall(replica, this.#options, (ended) => {
+  /**
+   * Sends to the replica. One that could not be reached must answer a question first: something in
+   * front of a dead backend may accept connections, and would make every line look like its killer.
+   */
+  #route(sending: Sending, replica: Replica): void {
+    sending.tried.add(replica);
+    if (!replica.isDoubtful) {
+      this.#dispatch(sending, replica, false);
+      return;
+    }
+    void replica.alive().then((isAlive) => {
+      if (sending.hasOutcome) return;
+      if (isAlive) this.#dispatch(sending, replica, false);
+      else this.#settle(sending, replica, { kind: "unreachable", detail: "it does not answer" });
+    });
+  }
+
+  #dispatch(sending: Sending, replica: Replica, fresh: boolean): void {
+    const { request } = sending;
+    const call = new HttpCall(replica, this.#options, fresh, (ended) => {
       this.#calls.delete(call);
+      sending.call = null;
       this.#settle(sending, replica, ended);
     });
     sending.call = call;
@@ -109,14 +143,14 @@ export class HttpUpstream implements Upstream {
   #settle(sending: Sending, replica: Replica, ended: CallEnd): void {
     switch (ended.kind) {
       case "lost":
-        this.#verify(replica, sending, ended.detail);
+        this.#verify(replica, { ...ended, sending });
         return;
       case "unreachable": {
         replica.notReached();
         // Nothing was sent, so another replica can have it.
         const { tried } = sending;
         const others = this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
-        if (others.length > 0) this.#dispatch(sending, this.#choose(others));
+        if (others.length > 0) this.#route(sending, this.#choose(others));
         // What the client library refuses outright fails before `send` has returned.
         else queueMicrotask(() => this.#tell(sending, ended));
         return;
@@ -140,19 +174,24 @@ export class HttpUpstream implements Upstream {
    * A connection was lost with a request on it. The backend died if it can't be reached now, or if
    * every other request it had was lost too; else only this connection broke.
    */
-  #verify(replica: Replica, sending: Sending, detail: string): void {
+  #verify(replica: Replica, lost: LostRequest): void {
     const running = this.#verifying.get(replica);
     const check = running ?? { lost: [], inFlightBefore: replica.inFlight + 1 };
-    check.lost.push({ sending, detail });
+    check.lost.push(lost);
     if (running) return;
     this.#verifying.set(replica, check);
     void replica.alive().then((alive) => {
       this.#verifying.delete(replica);
       const allLost = check.lost.length > 1 && check.lost.length >= check.inFlightBefore;
-      if (!alive) replica.notReached();
-      for (const one of check.lost) {
-        const upstreamDied = !alive || allLost;
-        this.#tell(one.sending, { kind: "cut", detail: one.detail, upstreamDied });
+      const upstreamDied = !alive || allLost;
+      for (const { sending, detail, mayBeStale } of check.lost) {
+        if (mayBeStale && !upstreamDied && !sending.resent && !sending.hasOutcome) {
+          // The backend may close a connection at the moment at which it is used again.
+          sending.resent = true;
+          this.#dispatch(sending, replica, true);
+        } else {
+          this.#tell(sending, { kind: "cut", detail, upstreamDied });
+        }
       }
     });
   }
@@ -196,7 +235,8 @@ function rank(replica: Replica): number {
 type CallEnd =
   | { kind: "answer"; status: number; body: Uint8Array; retryAfterMs: number | null }
   | { kind: "unreachable"; detail: string }
-  | { kind: "lost"; detail: string }
+  /** `mayBeStale`: the connection had been used before, and nothing came back on it. */
+  | { kind: "lost"; detail: string; mayBeStale: boolean }
   | { kind: "timeout" }
   | { kind: "oversized" }
   | { kind: "aborted" };
@@ -208,19 +248,27 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
   readonly #replica: Replica;
   readonly #onEnd: (ended: CallEnd) => void;
   readonly #client: Client;
+  readonly #isUsedConnection: boolean;
   #controller: Dispatcher.DispatchController | null = null;
   #ended = false;
+  /** 0 until the answer begins. */
   #status = 0;
   #retryAfterMs: number | null = null;
   readonly #chunks: Uint8Array[] = [];
   #sizeBytes = 0;
 
-  constructor(replica: Replica, options: HttpUpstreamOptions, onEnd: (ended: CallEnd) => void) {
+  constructor(
+    replica: Replica,
+    options: HttpUpstreamOptions,
+    fresh: boolean,
+    onEnd: (ended: CallEnd) => void,
+  ) {
     this.#replica = replica;
     this.#options = options;
     this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
     this.#onEnd = onEnd;
-    this.#client = replica.acquire();
+    this.#client = replica.acquire(fresh);
+    this.#isUsedConnection = replica.hasServed(this.#client);
   }
 
   start(options: Dispatcher.DispatchOptions): void {
@@ -233,19 +281,12 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   /** Ends the call for a reason of ours, and its connection with it. */
   end(ended: CallEnd): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    const reason = new Error(ended.kind);
-    // First the connection: the next request may be sent as soon as this one has ended.
-    if (this.#controller) this.#controller.abort(reason);
-    // Still connecting: there is no request to abort yet.
-    else void this.#client.destroy(reason);
-    this.#finish(ended);
+    if (!this.#ended) this.#finish(ended);
   }
 
   #finish(ended: CallEnd): void {
     this.#ended = true;
-    this.#replica.release(this.#client);
+    this.#replica.release(this.#client, ended.kind === "answer");
     this.#onEnd(ended);
   }
 
@@ -279,6 +320,8 @@ class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     if (this.#ended) return;
     const detail = describeNetworkError(error);
     // Undici starts a request only on an open connection: without a start nothing was sent.
-    this.#finish({ kind: this.#controller ? "lost" : "unreachable", detail });
+    const mayBeStale = this.#isUsedConnection && this.#status === 0;
+    if (this.#controller) this.#finish({ kind: "lost", detail, mayBeStale });
+    else this.#finish({ kind: "unreachable", detail });
   }
 }

@@ -18,8 +18,12 @@ export class Replica {
   readonly #clock: Clock;
   readonly #idle: Client[] = [];
   readonly #busy = new Set<Client>();
+  readonly #served = new WeakSet<Client>();
+  /** Connections that are being closed. */
+  readonly #ending = new Set<Promise<void>>();
   /** Connections of questions about the backend itself. */
   readonly #asking = new Set<Client>();
+  #livenessCheck: Promise<boolean> | null = null;
   #refusals = 0;
   #avoidUntilMs = 0;
 
@@ -41,10 +45,18 @@ export class Replica {
     return this.#clock.monotonicMs() < this.#avoidUntilMs;
   }
 
-  /** Takes a connection; give it back with `release`. */
-  acquire(): Client {
+  /** True from the moment it could not be reached until it answers again. */
+  get isDoubtful(): boolean {
+    return this.#refusals > 0;
+  }
+
+  /**
+   * Takes a connection; give it back with `release`.
+   * @param fresh one that has served no request yet
+   */
+  acquire(fresh: boolean): Client {
     const client =
-      this.#idle.pop() ??
+      (fresh ? undefined : this.#idle.pop()) ??
       new Client(this.#origin, {
         pipelining: 1,
         // Undici's own timers are coarse; the upstream keeps the request timeout.
@@ -56,9 +68,21 @@ export class Replica {
     return client;
   }
 
-  release(client: Client): void {
+  /** @param reusable false when its connection was lost or ended by us */
+  release(client: Client, reusable: boolean): void {
     this.#busy.delete(client);
-    if (!client.destroyed) this.#idle.push(client);
+    if (!reusable) {
+      const ended = client.destroy().finally(() => this.#ending.delete(ended));
+      this.#ending.add(ended);
+      return;
+    }
+    this.#served.add(client);
+    this.#idle.push(client);
+  }
+
+  /** Whether the connection was used before, so that the backend may have closed it meanwhile. */
+  hasServed(client: Client): boolean {
+    return this.#served.has(client);
   }
 
   /** Options of a POST to `endpoint`, a path that begins with `/v1/`. */
@@ -85,10 +109,17 @@ export class Replica {
     this.#avoidUntilMs = this.#clock.monotonicMs() + pauseMs;
   }
 
-  /** Whether anything answers at all. Never throws. */
-  async alive(): Promise<boolean> {
-    const answer = await this.#get("/models", PROBE_TIMEOUT_MS);
-    return answer.status !== null;
+  /** Whether anything answers at all; who asks at the same time shares the answer. Never throws. */
+  alive(): Promise<boolean> {
+    this.#livenessCheck ??= this.#checkAlive().finally(() => (this.#livenessCheck = null));
+    return this.#livenessCheck;
+  }
+
+  async #checkAlive(): Promise<boolean> {
+    const isAlive = (await this.#get("/models", PROBE_TIMEOUT_MS)).status !== null;
+    if (isAlive) this.reached();
+    else this.notReached();
+    return isAlive;
   }
 
   /** The ids that `GET /models` lists, or why there are none. Never throws. */
@@ -100,7 +131,7 @@ export class Replica {
     try {
       const list = JSON.parse(answer.text) as { data: { id: unknown }[] };
       const ids = list.data.map(({ id }) => id);
-      const models = ids.filter((id) => typeof id === "string");
+      const models = ids.filter((id): id is string => typeof id === "string" && id !== "");
       // No models at all is an answer; models without names are something else.
       if (models.length > 0 || ids.length === 0) return { ok: true, models };
     } catch {
@@ -133,7 +164,7 @@ export class Replica {
 
   async close(): Promise<void> {
     const clients = [...this.#idle, ...this.#busy, ...this.#asking];
-    await Promise.all(clients.map((client) => client.destroy()));
+    await Promise.all([...clients.map((client) => client.destroy()), ...this.#ending]);
     this.#idle.length = 0;
   }
 }

@@ -126,7 +126,7 @@ async function killBatch(
   const { id } = await createBatch(campaign.server.openai, fileId);
   const story: Story = { batchId: id, lines, kills: [] };
   if (wants(campaign, "validating")) {
-    await campaign.strike(story, ["validating"], random.next() * durations.validating * 0.8);
+    await campaign.strike(story, ["validating"], random.next() * durations.validating * 0.6);
   }
   if (wants(campaign, "running")) {
     const windowMs = toCancel ? 1_000 : durations.running * 0.7;
@@ -140,7 +140,7 @@ async function killBatch(
   }
   const phase = toCancel ? "cancelling" : "assembling";
   const statuses = toCancel ? (["cancelling"] as const) : (["finalizing"] as const);
-  const windowMs = toCancel ? SLOW_TOKENS * TOKEN_MS : durations.assembling * 0.8;
+  const windowMs = toCancel ? SLOW_TOKENS * TOKEN_MS : durations.assembling * 0.6;
   while (wants(campaign, phase)) {
     const hit = await campaign.strike(story, statuses, random.next() * windowMs);
     if (hit !== phase) break;

@@ -181,9 +181,10 @@ describe("an upstream of two replicas", () => {
     await second.setMode("refuse");
     const before = first.stats().answered;
     await until("the first to go on alone", () => first.stats().answered > before + 1_500);
-    // The death itself makes everybody hold their breath; that it is not there any more doesn't.
-    const reasons = server.logged("lane paused").map(({ reason }) => reason);
-    expect(reasons).toEqual([expect.stringContaining("cut the connection")]);
+    // Its death may make everybody hold their breath once; that it is not there any more doesn't.
+    const reasons = server.logged("lane paused").map(({ reason }) => String(reason));
+    expect(reasons.filter((reason) => !reason.includes("cut the connection"))).toEqual([]);
+    expect(reasons.length).toBeLessThanOrEqual(1);
     expect(await waitingReason(server.openai, batch.id)).toBeNull();
 
     await second.setMode("ok");

@@ -46,16 +46,20 @@ export async function batchThat(
   condition: (batch: Batch) => boolean,
   patience: Patience = {},
 ): Promise<Batch> {
-  const batch = await until(
-    `batch ${batchId} to ${what}`,
-    async () => {
-      const seen = await openai.batches.retrieve(batchId);
-      return condition(seen) || hasEnded(seen) ? seen : undefined;
-    },
-    patience,
-  );
-  if (condition(batch)) return batch;
-  throw new Error(`waited for batch ${batchId} to ${what}; it ended: ${JSON.stringify(batch)}`);
+  let seen: Batch | undefined;
+  const isDecided = async () => {
+    seen = await openai.batches.retrieve(batchId);
+    return condition(seen) || hasEnded(seen);
+  };
+  try {
+    await until(`batch ${batchId} to ${what}`, isDecided, patience);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}; last seen: ${JSON.stringify(seen)}`, {
+      cause: error,
+    });
+  }
+  if (seen && condition(seen)) return seen;
+  throw new Error(`waited for batch ${batchId} to ${what}; it ended: ${JSON.stringify(seen)}`);
 }
 
 export async function batchEnd(

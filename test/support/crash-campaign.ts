@@ -54,7 +54,7 @@ export class CrashCampaign implements AsyncDisposable {
   }
 
   get total(): number {
-    return Object.values(this.kills).reduce((sum, count) => sum + count, 0);
+    return sum(Object.values(this.kills));
   }
 
   async start(): Promise<void> {
@@ -142,7 +142,8 @@ export class CrashCampaign implements AsyncDisposable {
         problems.push(`line ${lineNumber} was recorded at kill ${at + 1}, and sent again`);
       }
       const lost = [...(story.kills[at - 1]?.recorded ?? [])].filter((line) => !recorded.has(line));
-      if (lost.length > 0) problems.push(`lost between kills ${at} and ${at + 1}: lines ${lost}`);
+      if (lost.length > 0)
+        problems.push(`lost between kills ${at} and ${at + 1}: lines ${lost.join(", ")}`);
     });
     return problems.slice(0, 20);
   }

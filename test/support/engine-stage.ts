@@ -1,7 +1,9 @@
-import { blobKeys, type BlobStore } from "../../src/core/blob-store.ts";
 // What the parts of the engine stand on, without an engine: a store in memory, blobs in a folder of
 // their own, a clock that tests move, and batches planned from real lines.
+import type { NewBatch } from "../../src/core/batch.ts";
+import { blobKeys, type BlobStore } from "../../src/core/blob-store.ts";
 import { findEndpoint } from "../../src/core/endpoints.ts";
+import type { StoredFile } from "../../src/core/file.ts";
 import { newBatchId, newFileId } from "../../src/core/ids.ts";
 import { defaultLimits } from "../../src/core/limits.ts";
 import type { ShardClaim, Store } from "../../src/core/store.ts";
@@ -25,8 +27,13 @@ export interface EngineStage extends AsyncDisposable {
   logged(): Record<string, unknown>[];
   /** A path below the folder of the blobs. */
   blobPath(key: string): string;
+  /** Stores a file for a project; answers its id. */
+  storeFile(content: string, change?: Partial<StoredFile>): Promise<string>;
+  /** A batch that is `validating`; answers its id. */
+  insertBatch(inputFileId: string, change?: Partial<NewBatch>): Promise<string>;
   /** Plans a batch; answers its id. */
   planBatch(lines: readonly string[], options?: PlanBatchOptions): Promise<string>;
+  /** The next shard of a batch planned here. Throws when none is free. */
   claimShard(batchId: string, owner?: string): Promise<ShardClaim>;
 }
 
@@ -52,8 +59,9 @@ export async function openEngineStage(): Promise<EngineStage> {
   const store = await openSqliteStore({ path: ":memory:", clock });
   const blobs = await openDiskBlobStore({ directory: place.path("data") });
   const lines: string[] = [];
+  const plannedModels = new Map<string, string[]>();
 
-  async function storeInput(content: string): Promise<string> {
+  async function storeFile(content: string, change: Partial<StoredFile> = {}): Promise<string> {
     const id = newFileId();
     const writer = await blobs.create(blobKeys.file(id));
     await writer.write(Buffer.from(content));
@@ -68,6 +76,23 @@ export async function openEngineStage(): Promise<EngineStage> {
       blobKey: blobKeys.file(id),
       createdAt: clock.now(),
       expiresAt: null,
+      ...change,
+    });
+    return id;
+  }
+
+  async function insertBatch(inputFileId: string, change: Partial<NewBatch> = {}): Promise<string> {
+    const { id } = await store.batches.insert({
+      id: newBatchId(clock.now()),
+      projectId: PROJECT,
+      endpoint: "/v1/embeddings",
+      completionWindow: "24h",
+      inputFileId,
+      metadata: null,
+      outputExpiresAfterSeconds: null,
+      createdAt: clock.now(),
+      expiresAt: clock.now() + 86_400_000,
+      ...change,
     });
     return id;
   }
@@ -78,22 +103,14 @@ export async function openEngineStage(): Promise<EngineStage> {
     clock,
     log: createLog("info", { write: (line) => lines.push(line) }),
     logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+    storeFile,
+    insertBatch,
     blobPath: (key) => place.path(`data/blobs/${key}`),
     planBatch: async (requests, options = {}) => {
       const endpoint = options.endpoint ?? "/v1/embeddings";
       const resolve = options.resolve ?? ((model: string) => model);
-      const inputFileId = await storeInput(requests.map((line) => `${line}\n`).join(""));
-      const { id } = await store.batches.insert({
-        id: newBatchId(clock.now()),
-        projectId: PROJECT,
-        endpoint,
-        completionWindow: "24h",
-        inputFileId,
-        metadata: null,
-        outputExpiresAfterSeconds: null,
-        createdAt: clock.now(),
-        expiresAt: clock.now() + 86_400_000,
-      });
+      const inputFileId = await storeFile(requests.map((line) => `${line}\n`).join(""));
+      const id = await insertBatch(inputFileId, { endpoint });
       const claim = await store.batches.claimPlanning(OWNER, LEASE_MS, []);
       if (claim?.batch.id !== id) throw new Error("another batch was claimed");
       await store.batches.startPlanning(id, claim.epoch, clock.now());
@@ -115,6 +132,7 @@ export async function openEngineStage(): Promise<EngineStage> {
       });
       if (!plan.ok) throw new Error(JSON.stringify(plan.errors));
       const { total, shards } = plan;
+      plannedModels.set(id, [...new Set(shards.map(({ model }) => model))]);
       const at = clock.now();
       await store.batches.finishPlanning(id, claim.epoch, {
         planKey,
@@ -126,7 +144,7 @@ export async function openEngineStage(): Promise<EngineStage> {
       return id;
     },
     claimShard: async (batchId, owner = OWNER) => {
-      const models = (await store.batches.listRunnable(100)).flatMap((batch) => batch.models);
+      const models = plannedModels.get(batchId) ?? [];
       const query = { models, owner, leaseMs: LEASE_MS, limit: 1 };
       const [claim] = await store.shards.claim(batchId, query);
       if (!claim) throw new Error(`batch ${batchId} has no shard to claim`);

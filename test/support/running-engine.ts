@@ -1,5 +1,6 @@
 // The running and assembling parts of the engine over a stage, against one upstream, with time that
 // passes only when a test waits: pauses and retries cost nothing.
+import { setTimeout as realPause } from "node:timers/promises";
 import { vi } from "vitest";
 import type { BlobStore } from "../../src/core/blob-store.ts";
 import { defaultUpstreamEndpoints } from "../../src/core/endpoints.ts";
@@ -25,16 +26,23 @@ export interface RunningEngineOptions {
   blobs?: BlobStore;
 }
 
+type Condition = () => boolean | Promise<boolean>;
+
 export interface RunningEngine extends AsyncDisposable {
   runner: Runner;
   lanes: Lanes;
   leases: Leases;
   assembler: Assembler;
-  /** Lets the engine work, and time pass, until the condition holds; fails after ten minutes of that time. */
-  runUntil(condition: () => boolean | Promise<boolean>): Promise<void>;
+  /**
+   * Lets the engine work, and time pass, until the condition holds; fails after ten minutes of that time.
+   * @param stepMs how much of it passes while a request goes to and fro
+   */
+  runUntil(condition: Condition, stepMs?: number): Promise<void>;
+  /** The same, but nothing is claimed meanwhile. */
+  waitUntil(condition: Condition): Promise<void>;
 }
 
-const STEP_MS = 20;
+const STEP_MS = 50;
 const PATIENCE_MS = 600_000;
 const never = new AbortController().signal;
 
@@ -88,25 +96,34 @@ export async function startEngine(
     onBatchSettled: () => (settled = true),
     onRoom: () => (settled = true),
   });
+  const passUntil = async (
+    condition: Condition,
+    stepMs: number,
+    tick: (passedMs: number) => Promise<void>,
+  ) => {
+    for (let passedMs = 0; passedMs < PATIENCE_MS; passedMs += stepMs) {
+      await tick(passedMs);
+      if (await condition()) return;
+      // What goes over the network or to the disk takes real time, though not much.
+      await realPause(1);
+      clock.pass(stepMs);
+      vi.advanceTimersByTime(stepMs);
+    }
+    throw new Error("the condition did not come true");
+  };
   return {
     runner,
     lanes,
     leases,
     assembler: new Assembler({ store, blobs, leases, clock, log }),
-    runUntil: async (condition) => {
-      for (let passedMs = 0; passedMs < PATIENCE_MS; passedMs += STEP_MS) {
+    runUntil: (condition, stepMs = STEP_MS) =>
+      passUntil(condition, stepMs, async (passedMs) => {
         // As the engine's loop does: once a second, and whenever there is room.
-        if (settled || passedMs % 1_000 === 0) {
-          settled = false;
-          await runner.tick(never);
-        }
-        if (await condition()) return;
-        for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
-        clock.pass(STEP_MS);
-        vi.advanceTimersByTime(STEP_MS);
-      }
-      throw new Error("the condition did not come true");
-    },
+        if (!settled && passedMs % 1_000 !== 0) return;
+        settled = false;
+        await runner.tick(never);
+      }),
+    waitUntil: (condition) => passUntil(condition, STEP_MS, () => Promise.resolve()),
     [Symbol.asyncDispose]: async () => {
       await runner.stop("lease-lost");
       await leases.stop();

@@ -8,9 +8,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
+import { expect, onTestFailed } from "vitest";
 import { until } from "./until.ts";
 
-export const OFFPEAK = fileURLToPath(new URL("../../src/cli/offpeak.ts", import.meta.url));
+const OFFPEAK = fileURLToPath(new URL("../../src/cli/offpeak.ts", import.meta.url));
 
 /** The flags with which the published command runs Node.js: its memory depends on them. */
 function nodeFlags(): string[] {
@@ -45,7 +46,7 @@ export interface ServerExit {
 }
 
 /** Variables of this process that would reconfigure a server stay away from it. */
-export function cleanEnvironment(): NodeJS.ProcessEnv {
+function cleanEnvironment(): NodeJS.ProcessEnv {
   const entries = Object.entries(process.env).filter(([name]) => !name.startsWith("OFFPEAK_"));
   return Object.fromEntries(entries);
 }
@@ -53,6 +54,23 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 /** An upstream for the configuration file. */
 export function upstream(baseUrls: string | string[], more: Record<string, unknown> = {}) {
   return { name: "simulator", base_url: baseUrls, ...more };
+}
+
+const SHOWN_LOG_LINES = 30;
+/** The server started last in each test. */
+const latest = new Map<string, ServerProcess>();
+
+/** When the test fails, the end of the log of the server it started last is printed. */
+function showLogOnFailure(server: ServerProcess): void {
+  const { currentTestName: test } = expect.getState();
+  if (test === undefined) return;
+  if (!latest.has(test)) {
+    onTestFailed(() => {
+      const lines = latest.get(test)?.log.slice(-SHOWN_LOG_LINES) ?? [];
+      console.info(`The log ends:\n${lines.map((line) => JSON.stringify(line)).join("\n")}`);
+    });
+  }
+  latest.set(test, server);
 }
 
 export class ServerProcess implements AsyncDisposable {
@@ -97,6 +115,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Resolves when the server listens. Throws with its words when it gives up. */
   static async start(options: ServerOptions): Promise<ServerProcess> {
     const server = new ServerProcess(options);
+    showLogOnFailure(server);
     await until("the server to listen", () => server.#hasExited || server.#listensOn);
     if (server.#listensOn === undefined) {
       throw new Error(`the server did not start: ${(await server.#exited).complaint}`);
@@ -108,7 +127,7 @@ export class ServerProcess implements AsyncDisposable {
   static async startInVain(options: ServerOptions): Promise<ServerExit> {
     await using server = new ServerProcess(options);
     await until("the server to give up", () => server.#hasExited);
-    return server.#exited;
+    return await server.#exited;
   }
 
   get #listensOn(): string | undefined {

@@ -5,6 +5,7 @@ import { rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import type { BlobWriter } from "../../core/blob-store.ts";
 import type { DurableFolders } from "./durable-folders.ts";
+import { toStoreError } from "./file-error.ts";
 import { writeAll } from "./write-all.ts";
 
 /** Smaller chunks are gathered up to this, so that there is not a call to the system for each. */
@@ -80,7 +81,7 @@ export class DiskBlobWriter implements BlobWriter {
     } catch (error) {
       // What failed first is what the caller must know.
       await this.abort().catch(() => undefined);
-      throw error;
+      throw toStoreError(error);
     }
   }
 }

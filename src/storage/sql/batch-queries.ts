@@ -4,23 +4,35 @@ import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import { batchStatuses } from "../../core/batch.ts";
 import type { BatchStatus } from "../../core/batch.ts";
-import type { BatchStore, RunnableBatch } from "../../core/store.ts";
+import type { BatchStore, Demand, RunnableBatch } from "../../core/store.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
 import { isFree } from "./lease.ts";
 import { cursorPosition, toPage } from "./paging.ts";
-import { idsOf } from "./sql-database.ts";
+import { idsOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 type BatchQueries = Pick<
   BatchStore,
-  "get" | "list" | "listRunnable" | "endings" | "setWaitingReason" | "listUnswept" | "countByStatus"
+  | "get"
+  | "list"
+  | "listRunnable"
+  | "endings"
+  | "setWaitingReason"
+  | "setDemandWaitingReason"
+  | "listUnswept"
+  | "countByStatus"
 >;
 
 export function batchQueries(database: SqlDatabase): BatchQueries {
-  /** The batch has a shard that can be claimed, of the model if one is given. */
-  function hasFreeShard(model: RawBuilder<boolean>): RawBuilder<boolean> {
+  /** The batch has a shard that can be claimed, of a demand that is wanted, and of the model if one is given. */
+  function hasFreeShard(
+    model: RawBuilder<boolean>,
+    except: readonly Demand[],
+  ): RawBuilder<boolean> {
     return sql`exists (select 1 from shards where shards.batch_id = batches.id
-      and shards.done = 0 and ${isFree(database, "shards")} and ${model})`;
+      and shards.done = 0 and ${isFree(database, "shards")} and ${model}
+      and not exists (select 1 from ${database.elements(except)}
+        where ${textOf("endpoint")} = batches.endpoint and ${textOf("model")} = shards.model))`;
   }
 
   return {
@@ -50,7 +62,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         return { data: await toBatches(database, tx, data), hasMore };
       }),
 
-    listRunnable: (limit) =>
+    listRunnable: (limit, except = []) =>
       database.read(async (tx) => {
         const rows = await tx
           .selectFrom("batches")
@@ -68,11 +80,11 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
               .selectFrom("batches")
               .select("seq")
               .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
-              .where(hasFreeShard(sql`true`))
+              .where(hasFreeShard(sql`true`, except))
               .orderBy("seq")
               .limit(limit),
           )
-          .where(hasFreeShard(sql`shards.model = batch_models.model`))
+          .where(hasFreeShard(sql`shards.model = batch_models.model`, except))
           .orderBy("batches.seq")
           .orderBy("batch_models.model")
           .execute();
@@ -111,6 +123,21 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           .where("id", "in", idsOf(database, tx, batchIds))
           .where("ended", "=", 0)
           .where("waiting_reason", "is distinct from", reason)
+          .execute();
+      }),
+
+    setDemandWaitingReason: ({ endpoint, model }, reason, except) =>
+      database.write(async (tx) => {
+        await tx
+          .updateTable("batches")
+          .set({ waiting_reason: reason })
+          .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
+          .where("endpoint", "=", endpoint)
+          .where("waiting_reason", "is distinct from", reason)
+          .where("id", "not in", idsOf(database, tx, except))
+          .where("id", "in", (query) =>
+            query.selectFrom("batch_models").select("batch_id").where("model", "=", model),
+          )
           .execute();
       }),
 

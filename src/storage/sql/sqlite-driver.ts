@@ -5,8 +5,10 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CompiledQuery } from "kysely";
 import type { DatabaseConnection, Driver, QueryResult, TransactionSettings } from "kysely";
+import { StorageFullError } from "../../core/store.ts";
 
 const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
 const LONGEST_WAIT_MS = 25;
 const STATEMENTS_KEPT = 200;
 
@@ -111,7 +113,12 @@ export async function retryWhileBusy<T>(limitMs: number, attempt: () => T): Prom
     try {
       return attempt();
     } catch (error) {
-      if (!isBusy(error)) throw error;
+      if (hasCode(error, SQLITE_FULL)) {
+        throw new StorageFullError("There is no disk space left for the database.", {
+          cause: error,
+        });
+      }
+      if (!hasCode(error, SQLITE_BUSY)) throw error;
       if (performance.now() - startedAt >= limitMs) {
         throw new DatabaseBusyError(
           `The database was locked by another process for more than ${limitMs} ms.`,
@@ -124,10 +131,8 @@ export async function retryWhileBusy<T>(limitMs: number, attempt: () => T): Prom
 }
 
 /** Extended codes keep the primary code in their low byte. */
-function isBusy(error: unknown): boolean {
+function hasCode(error: unknown, code: number): boolean {
   return (
-    error instanceof Error &&
-    "errcode" in error &&
-    ((error.errcode as number) & 0xff) === SQLITE_BUSY
+    error instanceof Error && "errcode" in error && ((error.errcode as number) & 0xff) === code
   );
 }

@@ -157,8 +157,7 @@ test("files: no room left", async () => {
     status: 503,
     json: {
       error: {
-        message:
-          "The server is out of disk space for uploads. Delete files or make room, and try again.",
+        message: "The server is out of disk space. Delete files or make room, and try again.",
         type: "server_error",
         param: null,
         code: "insufficient_storage",
