@@ -26,7 +26,7 @@ export const statusTransitions: Readonly<Record<BatchStatus, readonly BatchStatu
 
 export const batchStatuses = Object.keys(statusTransitions) as BatchStatus[];
 
-/** The statuses from which nothing follows. */
+/** The statuses from which nothing follows. @internal */
 export const terminalStatuses: readonly BatchStatus[] = batchStatuses.filter(
   (status) => statusTransitions[status].length === 0,
 );

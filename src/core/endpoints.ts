@@ -22,7 +22,7 @@ function endpoint(
   return { path, title, modelRequired: true, countsInputs: false, ...about };
 }
 
-/** In alphabetical order, as refusals list them. */
+/** In alphabetical order, as refusals list them. @internal */
 export const endpoints: readonly Endpoint[] = [
   endpoint("/v1/chat/completions", "Chat Completions", {
     required: ["messages"],

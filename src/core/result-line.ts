@@ -56,6 +56,7 @@ export function readAnswer(body: Uint8Array): ReadAnswer {
  * The JSON text with nothing in it that ends a line for any reader: raw line breaks (white space
  * between tokens, since JSON strings can't hold them) become spaces; U+0085, U+2028 and U+2029,
  * at which some clients split lines, become escapes. The same array when nothing is to be done.
+ * @internal
  */
 export function singleLine(json: Uint8Array): Uint8Array {
   if (!json.includes(0x0a) && !json.includes(0x0d) && !hasUnicodeBreak(json)) return json;

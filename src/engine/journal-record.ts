@@ -14,8 +14,9 @@ import { crc32 } from "node:zlib";
 import type { LineClass } from "../core/result-line.ts";
 import { noUsage, type Usage } from "../core/usage.ts";
 
-export const JOURNAL_VERSION = 1;
+const JOURNAL_VERSION = 1;
 export const JOURNAL_HEADER_BYTES = 16;
+/** @internal */
 export const RECORD_HEADER_BYTES = 56;
 /** A longer line has a blob of its own. */
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;

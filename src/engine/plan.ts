@@ -7,7 +7,7 @@
 
 import type { BlobReader } from "../core/blob-store.ts";
 
-export const PLAN_VERSION = 1;
+const PLAN_VERSION = 1;
 export const PLAN_HEADER_BYTES = 16;
 export const PLAN_ENTRY_BYTES = 32;
 const MAGIC = new TextEncoder().encode("OFPKPLAN");
@@ -36,7 +36,7 @@ export function encodePlanHeader(entryCount: number): Uint8Array {
   return header;
 }
 
-/** The number of entries. Throws when it is not a plan of this format. */
+/** The number of entries. Throws when it is not a plan of this format. @internal */
 export function decodePlanHeader(header: Uint8Array): number {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const isPlan =
