@@ -2,6 +2,7 @@
 import { expect, test, vi } from "vitest";
 import { findEndpoint } from "./endpoints.ts";
 import { type AcceptedLine, InputValidator, type InputRules } from "./input-validator.ts";
+import { MAX_PARTS } from "./json-complexity.ts";
 import { CUSTOM_ID_MAX_BYTES } from "./limits.ts";
 
 interface Setup {
@@ -198,6 +199,19 @@ const cases: Case[] = [
     [chat("a", { method: "?" }).replace('"?"', deep)],
     [wrongMethod("an array")],
     { limits: { lineSizeBytes: 1_000_000 } },
+  ],
+  [
+    "more arrays and objects than could be held in memory",
+    [chat("a", {}, { x: "?" }).replace('"?"', `[${"[],".repeat(MAX_PARTS)}[]]`)],
+    [
+      [
+        "request_too_complex",
+        null,
+        1,
+        "This line holds more than 1000000 arrays and objects. Expected at most that many.",
+      ],
+    ],
+    { limits: { lineSizeBytes: 10_000_000 } },
   ],
   ["the url of another endpoint", [chat("a", { url: "/v1/embeddings" })], [wrongUrl]],
   ["a url with its host", [chat("a", { url: "http://x/v1/chat/completions" })], [wrongUrl]],

@@ -63,6 +63,8 @@ describe("readAnswer", () => {
     ["an empty code", { code: "", type: "t" }, "t"],
     ["a code that is a number", { code: 404, type: "NotFoundError" }, "NotFoundError"],
     ["neither", {}, null],
+    ["a code longer than any name", { code: "c".repeat(513), type: "t" }, "t"],
+    ["a code as long as a name may be", { code: "c".repeat(512) }, "c".repeat(512)],
     ["an error that is text", "boom", null],
     ["no error", undefined, null],
     ["a null error", null, null],
@@ -74,6 +76,7 @@ describe("readAnswer", () => {
     ["a model that is no text", '{"model":7}'],
     ["an empty model", '{"model":""}'],
     ["a list", "[1]"],
+    ["a model longer than any name", JSON.stringify({ model: "m".repeat(513) })],
   ])("%s: no model", (_what, body) => {
     expect(readAnswer(bytes(body))).toEqual({
       json: true,

@@ -5,6 +5,8 @@ const reasons: [reason: StopReason, graceMs: number, mayRecord: boolean][] = [
   ["cancelled", 9_000, true],
   ["expired", 0, true],
   ["shutdown", 6_000, true],
+  ["yield", Number.POSITIVE_INFINITY, true],
+  ["input-damaged", 0, true],
   ["lease-lost", 0, false],
   ["storage-failed", 0, false],
 ];

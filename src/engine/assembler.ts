@@ -100,7 +100,7 @@ export class Assembler {
       // too, for the batch may have ended with them all the same; if not, the sweeper finds them.
       const reason = error instanceof Error ? error.message : String(error);
       await store.batches.setWaitingReason([batch.id], `its files can't be written: ${reason}`);
-      throw error;
+      log.error({ err: error, batch_id: batch.id }, "batch can't be assembled; will try again");
     } finally {
       held.release();
     }

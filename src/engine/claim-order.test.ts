@@ -19,6 +19,21 @@ test("batches of which nothing runs here come before all others", () => {
   expect(turns(batches, ["large", "other", "small"])).toEqual(["large", "other", "small"]);
 });
 
+test("among those of which nothing runs, whoever had a turn longest ago, or never, comes first", () => {
+  const batches = [batch("a", 1, 1), batch("b", 2, 2), batch("c", 3, 3), batch("d", 4, 4)];
+  const servedAt = new Map([
+    ["a", 500],
+    ["b", 300],
+    ["d", 300],
+  ]);
+  expect(byTurn(batches, new Set(), servedAt).map(({ batchId }) => batchId)).toEqual([
+    "c",
+    "b",
+    "d",
+    "a",
+  ]);
+});
+
 test("the list given is left as it is", () => {
   const batches = [batch("b", 2, 2), batch("a", 1, 1)];
   byTurn(batches, new Set());

@@ -98,10 +98,13 @@ export class DispatchOrder {
     return firsts;
   }
 
+  /** The model of the line at a position, as it was added. */
+  modelOf(index: number): number {
+    return this.#chunkOf(index).models[index % CHUNK_LINES] as number;
+  }
+
   #models(): Uint32Array {
-    return new Uint32Array(this.#count).map(
-      (_, index) => this.#chunkOf(index).models[index % CHUNK_LINES] as number,
-    );
+    return new Uint32Array(this.#count).map((_, index) => this.modelOf(index));
   }
 }
 

@@ -45,7 +45,6 @@ async function feedOf({ sizes, order = sizes.map((_, at) => at), reader }: Setup
       bodyLength: size,
       customIdStart: 0,
       customIdLength: customId.length,
-      modelIndex: 0,
     });
     start += line.length + 1;
   }

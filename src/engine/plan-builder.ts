@@ -89,7 +89,6 @@ class PlanBuilder {
       bodyLength: line.bodySpan.end - line.bodySpan.start,
       customIdStart: line.customIdSpan.start,
       customIdLength: line.customIdSpan.end - line.customIdSpan.start,
-      modelIndex,
     });
     this.#count++;
     // In the order in which a backend reads them, whatever the line's is.
@@ -149,8 +148,7 @@ class PlanBuilder {
 
   /** Ranges of at most `shardLines` entries; a shard holds one model. */
   #cutShards(order: Uint32Array): NewShard[] {
-    const modelOf = (position: number) =>
-      new PlanSlice(this.#entryBytes(order[position] ?? 0)).modelIndex(0);
+    const modelOf = (position: number) => this.#order.modelOf(order[position] ?? 0);
     const shards: NewShard[] = [];
     let first = 0;
     while (first < order.length) {

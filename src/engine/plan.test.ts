@@ -24,7 +24,6 @@ const entries = fc.record<PlanEntry>({
   bodyLength: u32,
   customIdStart: u32,
   customIdLength: u16,
-  modelIndex: u16,
 });
 
 function encoded(all: readonly PlanEntry[]): Uint8Array {
@@ -45,9 +44,7 @@ test("entries come back as they were, wherever they stand", () => {
       expect(all.map((_, at) => slice.lineNumber(at))).toEqual(
         all.map((entry) => entry.lineNumber),
       );
-      expect(all.map((_, at) => slice.modelIndex(at))).toEqual(
-        all.map((entry) => entry.modelIndex),
-      );
+      expect(slice.firstDamaged()).toBe(-1);
     }),
   );
 });
@@ -64,7 +61,6 @@ test("the format stays as it is written down", () => {
     bodyLength: 5,
     customIdStart: 6,
     customIdLength: 7,
-    modelIndex: 8,
   };
   expect(Buffer.from(encoded([entry])).toString("hex")).toBe(
     "01000000" +
@@ -74,7 +70,18 @@ test("the format stays as it is written down", () => {
       "05000000" +
       "06000000" +
       "0700" +
-      "0800",
+      "72dd",
+  );
+});
+
+test("a byte that has changed is found", () => {
+  fc.assert(
+    fc.property(fc.array(entries, { minLength: 1 }), fc.nat(), fc.nat(7), (all, where, bit) => {
+      const bytes = encoded(all);
+      const at = where % bytes.length;
+      bytes[at]! ^= 1 << bit;
+      expect(new PlanSlice(bytes).firstDamaged()).toBe(Math.floor(at / PLAN_ENTRY_BYTES));
+    }),
   );
 });
 

@@ -3,8 +3,10 @@
 //
 // Header, 16 bytes: "OFPKPLAN", format version u32, entry count u32. Entry, 32 bytes, little
 // endian: line number u32, line offset f64, line length u32, body offset and length u32, custom_id
-// offset u32 and length u16 (both relative to the line; quotes included), model index u16.
+// offset u32 and length u16 (both relative to the line; quotes included), checksum u16 (the low half of
+// the crc32 of the bytes before it).
 
+import { crc32 } from "node:zlib";
 import type { BlobReader } from "../core/blob-store.ts";
 
 const PLAN_VERSION = 1;
@@ -23,8 +25,6 @@ export interface PlanEntry {
   bodyLength: number;
   customIdStart: number;
   customIdLength: number;
-  /** Position of its model in the list of the batch's models. */
-  modelIndex: number;
 }
 
 export function encodePlanHeader(entryCount: number): Uint8Array {
@@ -49,6 +49,11 @@ export function decodePlanHeader(header: Uint8Array): number {
   return view.getUint32(12, true);
 }
 
+/** Of the entry at `at`. */
+function checksum(view: DataView, at: number): number {
+  return crc32(new Uint8Array(view.buffer, view.byteOffset + at, PLAN_ENTRY_BYTES - 2)) & 0xffff;
+}
+
 export function encodePlanEntry(view: DataView, at: number, entry: PlanEntry): void {
   view.setUint32(at, entry.lineNumber, true);
   view.setFloat64(at + 4, entry.lineStart, true);
@@ -57,7 +62,7 @@ export function encodePlanEntry(view: DataView, at: number, entry: PlanEntry): v
   view.setUint32(at + 20, entry.bodyLength, true);
   view.setUint32(at + 24, entry.customIdStart, true);
   view.setUint16(at + 28, entry.customIdLength, true);
-  view.setUint16(at + 30, entry.modelIndex, true);
+  view.setUint16(at + 30, checksum(view, at), true);
 }
 
 /** A run of plan entries in memory, read without an object for each. */
@@ -74,8 +79,13 @@ export class PlanSlice {
     return this.#view.getUint32(index * PLAN_ENTRY_BYTES, true);
   }
 
-  modelIndex(index: number): number {
-    return this.#view.getUint16(index * PLAN_ENTRY_BYTES + 30, true);
+  /** The first entry whose checksum is wrong; -1 when all are as they were written. */
+  firstDamaged(): number {
+    for (let index = 0; index < this.count; index++) {
+      const at = index * PLAN_ENTRY_BYTES;
+      if (this.#view.getUint16(at + 30, true) !== checksum(this.#view, at)) return index;
+    }
+    return -1;
   }
 
   entry(index: number): PlanEntry {
@@ -88,7 +98,6 @@ export class PlanSlice {
       bodyLength: this.#view.getUint32(at + 20, true),
       customIdStart: this.#view.getUint32(at + 24, true),
       customIdLength: this.#view.getUint16(at + 28, true),
-      modelIndex: this.#view.getUint16(at + 30, true),
     };
   }
 }
@@ -104,7 +113,14 @@ export async function readPlanSlice(
   if (bytes.length !== count * PLAN_ENTRY_BYTES) {
     throw new Error(`plan ends early: no entries ${first} to ${first + count - 1}`);
   }
-  return new PlanSlice(bytes);
+  const slice = new PlanSlice(bytes);
+  const damaged = slice.firstDamaged();
+  if (damaged >= 0) {
+    throw new Error(
+      `The plan is damaged at entry ${first + damaged}. Its batch is stopped; restore the file from a backup and restart.`,
+    );
+  }
+  return slice;
 }
 
 /** The number of entries of an open plan. */

@@ -81,7 +81,7 @@ export class Planner {
         // The claim is left to run out, which makes the pause before the next try.
         const reason = error instanceof Error ? error.message : String(error);
         await store.batches.setWaitingReason([batch.id], `its input can't be read: ${reason}`);
-        throw error;
+        log.error({ err: error, batch_id: batch.id }, "batch can't be planned; will try again");
       }
     } finally {
       held.release();

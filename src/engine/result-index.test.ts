@@ -16,7 +16,6 @@ function indexOf(lineNumbers: readonly number[]): ResultIndex {
       bodyLength: 0,
       customIdStart: 0,
       customIdLength: 0,
-      modelIndex: 0,
     });
   });
   const index = new ResultIndex(lineNumbers.length);
