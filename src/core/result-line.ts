@@ -1,6 +1,7 @@
 // One line of an output or error file, as bytes: built once when the answer arrives and copied
 // from then on. An upstream's answer is spliced in as it came, so long as it stays one line.
 
+import { isTooComplex } from "./json-complexity.ts";
 import { readUsage, type Usage } from "./usage.ts";
 
 /** Which of the two files a line belongs to. */
@@ -8,7 +9,7 @@ export type LineClass = "output" | "error";
 
 /** What an answer's body holds, parsed once. */
 export interface ReadAnswer {
-  /** False when the body is not JSON in valid UTF-8. */
+  /** False when the body is not JSON in valid UTF-8, or too complex to be parsed. */
   json: boolean;
   usage: Usage | null;
   model: string | null;
@@ -32,6 +33,7 @@ function name(value: unknown): string | null {
 
 /** Parses an answer's body to check it and to read what the engine needs of it. */
 export function readAnswer(body: Uint8Array): ReadAnswer {
+  if (isTooComplex(body)) return NOT_JSON;
   let parsed: unknown;
   try {
     parsed = JSON.parse(strictDecoder.decode(body));

@@ -68,16 +68,24 @@ class DiskBlobStore implements BlobStore {
 
   async *read(key: string, range?: { start: number; end: number }): AsyncIterable<Uint8Array> {
     const reader = await this.open(key);
+    const end = Math.min(range?.end ?? reader.sizeBytes, reader.sizeBytes);
+    let start = range?.start ?? 0;
+    const readNext = () => {
+      const next = start < end ? reader.read(start, Math.min(CHUNK_BYTES, end - start)) : null;
+      // A failure is told when its turn comes.
+      next?.catch(() => undefined);
+      return next;
+    };
+    // One chunk ahead: the disk works while the caller does.
+    let ahead = readNext();
     try {
-      const end = Math.min(range?.end ?? reader.sizeBytes, reader.sizeBytes);
-      let start = range?.start ?? 0;
-      while (start < end) {
-        const chunk = await reader.read(start, Math.min(CHUNK_BYTES, end - start));
-        if (chunk.length === 0) return;
+      for (let chunk = await ahead; chunk && chunk.length > 0; chunk = await ahead) {
         start += chunk.length;
+        ahead = readNext();
         yield chunk;
       }
     } finally {
+      await ahead?.catch(() => undefined);
       await reader.close();
     }
   }

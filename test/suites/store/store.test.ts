@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, onTestFinished } from "vitest";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
 import { batchCases } from "./batches.ts";
+import { demandCases } from "./demands.ts";
 import { endingCases } from "./ending.ts";
 import { fileCases } from "./files.ts";
 import { journalCases } from "./journals.ts";
@@ -60,6 +61,9 @@ describe.each(Object.keys(drivers))("Store: %s", (driver) => {
   });
   describe("shards", () => {
     shardCases(open);
+  });
+  describe("demands", () => {
+    demandCases(open);
   });
   describe("journals", () => {
     journalCases(open);
