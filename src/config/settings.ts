@@ -110,7 +110,7 @@ export const limitSettings = {
     "validation_errors",
     defaultLimits.validationErrors,
     10_000,
-    "most entries in the error list of a failed batch",
+    "bad lines that end the validation of a batch",
   ),
   answerSizeBytes: limit(
     "answer_size_bytes",

@@ -213,6 +213,19 @@ const cases: Case[] = [
     ],
     { limits: { lineSizeBytes: 10_000_000 } },
   ],
+  [
+    "megabytes of brackets that are not even JSON",
+    ["[".repeat(2 * MAX_PARTS)],
+    [
+      [
+        "request_too_complex",
+        null,
+        1,
+        "This line holds more than 1000000 arrays and objects. Expected at most that many.",
+      ],
+    ],
+    { limits: { lineSizeBytes: 10_000_000 } },
+  ],
   ["the url of another endpoint", [chat("a", { url: "/v1/embeddings" })], [wrongUrl]],
   ["a url with its host", [chat("a", { url: "http://x/v1/chat/completions" })], [wrongUrl]],
   ["a url that is not text", [chat("a", { url: ["/v1/chat/completions"] })], [wrongUrl]],

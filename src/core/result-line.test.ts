@@ -102,8 +102,9 @@ describe("readAnswer", () => {
     ["invalid UTF-8", Uint8Array.of(0x22, 0xc3, 0x28, 0x22)],
     ["UTF-8 cut off", bytes('"é').subarray(0, 2)],
     ["a byte order mark", bytes("\uFEFF{}")],
+    ["more than could be held in memory", bytes(`[${"[],".repeat(1_000_000)}[]]`)],
     ["another encoding", new Uint8Array(Uint16Array.of(0x7b, 0x7d).buffer)],
-  ])("%s is not JSON", (_what, body) => {
+  ])("%s is not taken for JSON", (_what, body) => {
     expect(readAnswer(body).json).toBe(false);
     // What was wrong with one answer has no bearing on the next.
     expect(readAnswer(bytes('"é"')).json).toBe(true);

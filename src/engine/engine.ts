@@ -106,11 +106,11 @@ export class Engine {
   async stop(): Promise<void> {
     this.#stopping.abort();
     for (const end of this.#unsubscribe) end();
-    const loops = Promise.all(this.#loops.map((loop) => loop.stop()));
+    const stopped = this.#runner.stop("shutdown");
+    await Promise.all(this.#loops.map((loop) => loop.stop()));
+    // A claim may have been opened meanwhile; its grace time runs beside that of the others.
     await this.#runner.stop("shutdown");
-    await loops;
-    // A claim may have been opened while the others were stopped.
-    await this.#runner.stop("shutdown");
+    await stopped;
     await this.#leases.stop();
   }
 }

@@ -14,6 +14,11 @@ export const PLAN_HEADER_BYTES = 16;
 export const PLAN_ENTRY_BYTES = 32;
 const MAGIC = new TextEncoder().encode("OFPKPLAN");
 
+/** The plan is not as it was written. Nothing may be sent by it. */
+export class PlanDamagedError extends Error {
+  override readonly name = "PlanDamagedError";
+}
+
 export interface PlanEntry {
   /** 1-based, blank lines counted. */
   lineNumber: number;
@@ -111,12 +116,12 @@ export async function readPlanSlice(
   const start = PLAN_HEADER_BYTES + first * PLAN_ENTRY_BYTES;
   const bytes = await plan.read(start, count * PLAN_ENTRY_BYTES);
   if (bytes.length !== count * PLAN_ENTRY_BYTES) {
-    throw new Error(`plan ends early: no entries ${first} to ${first + count - 1}`);
+    throw new PlanDamagedError(`plan ends early: no entries ${first} to ${first + count - 1}`);
   }
   const slice = new PlanSlice(bytes);
   const damaged = slice.firstDamaged();
   if (damaged >= 0) {
-    throw new Error(
+    throw new PlanDamagedError(
       `The plan is damaged at entry ${first + damaged}. Its batch is stopped; restore the file from a backup and restart.`,
     );
   }

@@ -5,15 +5,22 @@ import { type BlobReader, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import { ResultIds } from "../core/ids.ts";
 import type { StopReason } from "../core/stop-reason.ts";
-import type { Demand, RunnableBatch, ShardClaim, Store } from "../core/store.ts";
+import {
+  type Demand,
+  NotFoundError,
+  type RunnableBatch,
+  type ShardClaim,
+  type Store,
+} from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { byTurn } from "./claim-order.ts";
 import type { FreeSpace } from "./free-space.ts";
+import { JournalCorruptError } from "./journal-recovery.ts";
 import type { Leases } from "./leases.ts";
-import { type PlanSlice, readPlanSlice } from "./plan.ts";
+import { PlanDamagedError, type PlanSlice, readPlanSlice } from "./plan.ts";
 import { type RunEnd, ShardRun, type ShardRunSettings } from "./shard-run.ts";
 import { takeOver } from "./take-over.ts";
 import { WaitingReasons } from "./waiting-reasons.ts";
@@ -38,6 +45,7 @@ export interface RunnerOptions {
 const RUNNABLE_LIMIT = 200;
 /** Shards that are run at the same time for one model, so that small batches are not stuck behind large ones. */
 const MAX_RUNS_PER_MODEL = 16;
+const MAX_SMALL_RUNS_PER_MODEL = 512;
 /** The next shard is claimed while there are still so many rounds of requests in those at hand. */
 const ROUNDS_AHEAD = 4;
 
@@ -48,6 +56,15 @@ const TIME_SLICE_MS = 5_000;
 /** Unsent lines below which the next shard is wanted. */
 function lowWater(lanes: readonly Lane[]): number {
   return ROUNDS_AHEAD * lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
+}
+
+/** Whether somebody must mend a file before the batch can be run. Anything else may pass by itself. */
+function isDamage(error: unknown): error is Error {
+  return (
+    error instanceof JournalCorruptError ||
+    error instanceof PlanDamagedError ||
+    error instanceof NotFoundError
+  );
 }
 
 export class Runner {
@@ -130,8 +147,8 @@ export class Runner {
       const { owner, leaseMs } = leases;
       const query = { models, owner, leaseMs, limit: 1 };
       const [claim] = await store.shards.claim(batch.batchId, query);
-      if (claim) await this.#open(claim, claimedAtMs);
-      else candidates = candidates.filter((candidate) => candidate !== batch);
+      const isRunning = claim !== undefined && (await this.#open(claim, claimedAtMs));
+      if (!isRunning) candidates = candidates.filter((candidate) => candidate !== batch);
     }
     this.#makeRoom(candidates);
   }
@@ -149,7 +166,7 @@ export class Runner {
     if (!waiting || running.some((run) => run.isStopping)) return;
     const before = this.#options.clock.monotonicMs() - TIME_SLICE_MS;
     running
-      .filter(({ claim }) => waiting.models.includes(claim.model))
+      .filter((run) => waiting.models.includes(run.claim.model) && run.mayYield)
       .find(({ claim }) => (this.#servedAt.get(claim.batchId) ?? 0) < before)
       ?.stop("yield");
   }
@@ -164,13 +181,14 @@ export class Runner {
       // A paused lane needs one shard, whose lines find out when it can go on.
       const isPaused = lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null);
       if (isPaused) return lanes.length > 0 && runs.length === 0;
-      if (runs.length >= MAX_RUNS_PER_MODEL) return false;
       const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
-      return unsent < lowWater(lanes) || !active.has(batch.batchId);
+      // Tiny batches take many shards to keep the lanes full.
+      if (unsent < lowWater(lanes)) return runs.length < MAX_SMALL_RUNS_PER_MODEL;
+      return !active.has(batch.batchId) && runs.length < MAX_RUNS_PER_MODEL;
     });
   }
 
-  async #open(claim: ShardClaim, claimedAtMs: number): Promise<void> {
+  async #open(claim: ShardClaim, claimedAtMs: number): Promise<boolean> {
     const { store, blobs, leases, log } = this.#options;
     const lanes = this.#options.lanes.lanesFor(claim.endpoint, claim.model);
     let input: BlobReader | undefined;
@@ -178,7 +196,7 @@ export class Runner {
       const takenOver = await takeOver(store, blobs, claim);
       const plan = await this.#readPlan(claim);
       const file = await store.files.getRetained(claim.inputFileId);
-      if (!file) throw new Error(`the input file ${claim.inputFileId} is gone`);
+      if (!file) throw new NotFoundError(`the input file ${claim.inputFileId} is gone`);
       input = await blobs.open(file.blobKey);
       const lease = leases.holdShard(claim.shardId, claim.epoch, claimedAtMs, () => run.progress());
       const run = new ShardRun({
@@ -207,14 +225,15 @@ export class Runner {
       run.start();
     } catch (error) {
       await input?.close();
-      // Its lease runs out by itself; renewing nothing, this process leaves it alone.
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#broken.set(claim.batchId, reason);
+      // Its lease runs out by itself, which makes the pause before the next try.
+      if (isDamage(error)) this.#broken.set(claim.batchId, error.message);
       log.error(
         { err: error, batch_id: claim.batchId, shard: claim.shardId },
         "shard can't be run",
       );
+      return false;
     }
+    return true;
   }
 
   async #readPlan({ planKey, firstEntry, entryCount }: ShardClaim): Promise<PlanSlice> {

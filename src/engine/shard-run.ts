@@ -141,6 +141,11 @@ export class ShardRun implements LaneSource {
     return { ...progress, usage: { ...progress.usage } };
   }
 
+  /** Whether it can be given back without losing count of the attempts of a line. */
+  get mayYield(): boolean {
+    return this.#attempts.size === 0;
+  }
+
   /** Whether it sends no more. */
   get isStopping(): boolean {
     return this.#stopReason !== null;

@@ -119,7 +119,10 @@ describe("a backend behind something that accepts connections and closes them", 
     const upstream = upstreamAt(backend);
     await send(upstream);
     const { promise: asked, resolve } = Promise.withResolvers<() => void>();
-    backend.script = { ...echo, onModels: (_, response) => resolve(() => answer(response, 200, "{}")) };
+    backend.script = {
+      ...echo,
+      onModels: (_, response) => resolve(() => answer(response, 200, "{}")),
+    };
     const aborted = begin(upstream, "[aborted]");
     const other = begin(upstream, "[other]");
     const reply = await asked;
