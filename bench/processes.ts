@@ -17,7 +17,12 @@ export interface Running extends AsyncDisposable {
 function spawnNode(script: string, args: readonly string[]): ChildProcess {
   return spawn(
     process.execPath,
-    ["--max-semi-space-size=8", "--max-old-space-size=1024", path.join(repository, script), ...args],
+    [
+      "--max-semi-space-size=8",
+      "--max-old-space-size=1024",
+      path.join(repository, script),
+      ...args,
+    ],
     {
       stdio: ["pipe", "pipe", "inherit"],
     },

@@ -136,6 +136,14 @@ const tooMany = (code: string, param: string | null, what: string, limit: string
   ];
 };
 
+const longLines = { lineSizeBytes: 10_000_000 };
+const tooComplex: Refusal = [
+  "request_too_complex",
+  null,
+  1,
+  "This line holds more than 1000000 arrays and objects. Expected at most that many.",
+];
+
 const embeddings = { endpoint: "/v1/embeddings" };
 const deep = "[".repeat(100_000) + "]".repeat(100_000);
 const manyModels = Array.from({ length: 23 }, (_, n) => `m${n}`);
@@ -203,29 +211,10 @@ const cases: Case[] = [
   [
     "more arrays and objects than could be held in memory",
     [chat("a", {}, { x: "?" }).replace('"?"', `[${"[],".repeat(MAX_PARTS)}[]]`)],
-    [
-      [
-        "request_too_complex",
-        null,
-        1,
-        "This line holds more than 1000000 arrays and objects. Expected at most that many.",
-      ],
-    ],
-    { limits: { lineSizeBytes: 10_000_000 } },
+    [tooComplex],
+    { limits: longLines },
   ],
-  [
-    "megabytes of brackets that are not even JSON",
-    ["[".repeat(2 * MAX_PARTS)],
-    [
-      [
-        "request_too_complex",
-        null,
-        1,
-        "This line holds more than 1000000 arrays and objects. Expected at most that many.",
-      ],
-    ],
-    { limits: { lineSizeBytes: 10_000_000 } },
-  ],
+  ["megabytes of brackets", ["[".repeat(2 * MAX_PARTS)], [tooComplex], { limits: longLines }],
   ["the url of another endpoint", [chat("a", { url: "/v1/embeddings" })], [wrongUrl]],
   ["a url with its host", [chat("a", { url: "http://x/v1/chat/completions" })], [wrongUrl]],
   ["a url that is not text", [chat("a", { url: ["/v1/chat/completions"] })], [wrongUrl]],

@@ -108,6 +108,12 @@ export class LineFeed {
     this.fill();
   }
 
+  /** The same, but after all others. */
+  putLast(index: number): void {
+    this.#indexes.push(index);
+    this.fill();
+  }
+
   /** Reads and hands out no more. */
   stop(): void {
     this.#stopped = true;

@@ -21,7 +21,8 @@ import type { FreeSpace } from "./free-space.ts";
 import { JournalCorruptError } from "./journal-recovery.ts";
 import type { Leases } from "./leases.ts";
 import { PlanDamagedError, type PlanSlice, readPlanSlice } from "./plan.ts";
-import { type RunEnd, ShardRun, type ShardRunSettings } from "./shard-run.ts";
+import type { RunEnd, ShardRunSettings } from "./shard-run-options.ts";
+import { ShardRun } from "./shard-run.ts";
 import { takeOver } from "./take-over.ts";
 import { WaitingReasons } from "./waiting-reasons.ts";
 

@@ -2,63 +2,19 @@
 // recorded, and gives the shard back finished or as far as it came. Nothing is sent outside the
 // trust window, and nothing that is recorded is sent again.
 
-import type { BlobReader, BlobStore } from "../core/blob-store.ts";
 import { overlayBody } from "../core/body-overlay.ts";
-import type { Clock } from "../core/clock.ts";
-import type { ResultIds } from "../core/ids.ts";
 import { answerLine, errorLine, type ReadAnswer, readAnswer } from "../core/result-line.ts";
 import { backoffMs, judge, type SpentOutcome, type Verdict } from "../core/retry.ts";
 import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
-import { LeaseLostError, type ShardClaim, type ShardProgress, type Store } from "../core/store.ts";
+import { LeaseLostError, type ShardClaim, type ShardProgress } from "../core/store.ts";
 import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
-import type { Lane, LaneSource, Permit } from "../lanes/lane.ts";
-import type { Log } from "../observability/log.ts";
-import type { Metrics } from "../observability/metrics.ts";
+import type { LaneSource, Permit } from "../lanes/lane.ts";
 import { effectOf } from "./lane-effect.ts";
-import type { HeldLease } from "./leases.ts";
 import { LineFeed, type LoadedLine } from "./line-feed.ts";
-import type { PlanSlice } from "./plan.ts";
+import { NotFoundAnswers } from "./not-found.ts";
 import { ResultRecorder } from "./result-recorder.ts";
 import { RetryQueue } from "./retry-queue.ts";
-import type { TakenOver } from "./take-over.ts";
-
-export interface ShardRunSettings {
-  /** Tries of one line, the first included; conditions of the lane don't count. */
-  maxAttempts: number;
-  cancelGraceMs: number;
-}
-
-export interface ShardRunOptions {
-  store: Store;
-  blobs: BlobStore;
-  clock: Clock;
-  log: Log;
-  metrics: Metrics;
-  ids: ResultIds;
-  settings: ShardRunSettings;
-  claim: ShardClaim;
-  lease: HeldLease;
-  /** Where the shard's model is served. */
-  lanes: readonly Lane[];
-  /** The shard's own entries. */
-  plan: PlanSlice;
-  input: BlobReader;
-  takenOver: TakenOver;
-  /** When so many lines are left to send, `onLow` is called. */
-  lowWater: number;
-  onLow: () => void;
-  /** True while nothing may be sent for a reason outside the shard. */
-  isHeld: () => boolean;
-}
-
-/** How a run ended. `batch-settled`: finished, and it was the last shard of its batch. */
-export type RunEnd =
-  | "finished"
-  | "batch-settled"
-  | "given-back"
-  | "lost"
-  | "storage-failed"
-  | "input-damaged";
+import type { RunEnd, ShardRunOptions } from "./shard-run-options.ts";
 
 const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
 /** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
@@ -82,6 +38,9 @@ export class ShardRun implements LaneSource {
   readonly #retries: RetryQueue;
   readonly #flights = new Set<Flight>();
   readonly #attempts = new Map<number, number>();
+  readonly #notFound: NotFoundAnswers;
+  /** Lines answered 404 of which the upstream is being asked. */
+  readonly #askedAbout = new Set<number>();
   /** Lines to send alone, after all others: position → deaths with it alone in flight. */
   readonly #suspects = new Map<number, number>();
   /** The suspect whose turn it is. */
@@ -100,6 +59,7 @@ export class ShardRun implements LaneSource {
     this.#options = options;
     this.claim = claim;
     this.endpoint = claim.endpoint;
+    this.#notFound = new NotFoundAnswers(claim.endpoint);
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#recorder = new ResultRecorder({
       blobs,
@@ -200,7 +160,12 @@ export class ShardRun implements LaneSource {
     this.#flights.delete(flight);
     const answer = outcome.kind === "answer" ? readAnswer(outcome.body) : null;
     const upstream = permit.lane.upstream.name;
-    const verdict = judge(outcome, answer, { upstream, endpoint: this.endpoint });
+    let verdict = judge(outcome, answer, { upstream, endpoint: this.endpoint });
+    if (verdict.kind === "pause" && verdict.scope === "endpoint") {
+      const whose = this.#notFound.judge(line.index, permit.lane);
+      if (whose === "line") verdict = { kind: "record", lineClass: "error" };
+      else if (whose === "unclear") void this.#askAboutNotFound(flight, outcome, answer);
+    }
     this.#options.metrics.attempts.inc({ upstream, result: verdict.kind });
     if (mayRecord(this.#stopReason)) this.#apply(verdict, flight, outcome, answer);
     // Only an answer says that nobody reads the request's bytes any more.
@@ -237,12 +202,33 @@ export class ShardRun implements LaneSource {
         return;
       case "pause":
         if (this.#stopReason !== null) return;
-        // A suspect stays one; any other line is simply sent again.
-        if (index !== this.#alone) this.#feed.putBack(index);
+        // A suspect stays one; any other line is simply sent again, unless it is being asked about.
+        if (index === this.#alone || this.#askedAbout.has(index)) return;
+        // Another line tells more about a lane that says 404 than the same one does.
+        if (verdict.scope === "endpoint") this.#feed.putLast(index);
+        else this.#feed.putBack(index);
         return;
       case "aborted":
         return;
     }
+  }
+
+  /** The only line that asks gets 404: it is to blame if the upstream still has the model. */
+  async #askAboutNotFound(
+    flight: Flight,
+    outcome: UpstreamOutcome,
+    answer: ReadAnswer | null,
+  ): Promise<void> {
+    const { line, permit } = flight;
+    if (line.index === this.#alone) return;
+    this.#askedAbout.add(line.index);
+    // The line's own bytes are given back meanwhile.
+    const kept = { ...flight, line: { ...line, customId: line.customId.slice() } };
+    const isServed = await this.#notFound.isStillServed(permit.lane);
+    this.#askedAbout.delete(line.index);
+    if (this.#stopReason !== null || this.#closing) return;
+    if (isServed) this.#recordAnswer(kept, "error", outcome, answer);
+    else this.#feed.putLast(line.index);
   }
 
   #suspect({ line, permit }: Flight): void {

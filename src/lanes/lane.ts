@@ -66,6 +66,7 @@ export class Lane {
   readonly #onPause: LaneOptions["onPause"];
   readonly #gate: Gate;
   readonly #endpointGates = new Map<string, Gate>();
+  readonly #answered = new Map<string, number>();
   readonly #sources: LaneSource[] = [];
   #next = 0;
   #inFlight = 0;
@@ -104,6 +105,11 @@ export class Lane {
   /** Why nothing of `endpoint` is sent; null while it may be. */
   pausedBecause(endpoint: string): string | null {
     return this.#gate.reason ?? this.#endpointGates.get(endpoint)?.reason ?? null;
+  }
+
+  /** How many requests to the endpoint had an answer that shows that it and the model are there. */
+  answered(endpoint: string): number {
+    return this.#answered.get(endpoint) ?? 0;
   }
 
   add(source: LaneSource): void {
@@ -187,6 +193,7 @@ export class Lane {
     if (effect.kind === "success") {
       this.#gate.succeed(passes.lane);
       endpointGate.succeed(passes.endpoint);
+      this.#answered.set(endpoint, this.answered(endpoint) + 1);
     } else if (effect.kind === "hold") {
       const [shut, other, otherPass] =
         effect.scope === "lane"

@@ -1,6 +1,7 @@
 // Every refusal that the API gives at once, one row each: what was sent, and the status, code, param
 // and message that come back. The type is `invalid_request_error` throughout.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { StorageFullError } from "../../../src/core/store.ts";
 import { type ApiStack, startEmbeddedApi } from "../../support/api-stack.ts";
 import { bring } from "../../support/batch-states.ts";
 import { batchForm, batchPart, form } from "../../support/multipart-form.ts";
@@ -150,20 +151,27 @@ test.each(otherRefusals)("everywhere: %s", (_name, path, request, refusal) =>
   expectRefusal(path, request, refusal),
 );
 
+const outOfSpace = {
+  error: {
+    message: "The server is out of disk space. Delete files or make room, and try again.",
+    type: "server_error",
+    param: null,
+    code: "insufficient_storage",
+  },
+};
+
 test("files: no room left", async () => {
   const full = await startEmbeddedApi({ freeSpaceFloorBytes: Number.MAX_SAFE_INTEGER });
   const answer = await send(full.baseUrl, "/v1/files", batchForm());
-  expect(answer).toMatchObject({
-    status: 503,
-    json: {
-      error: {
-        message: "The server is out of disk space. Delete files or make room, and try again.",
-        type: "server_error",
-        param: null,
-        code: "insufficient_storage",
-      },
-    },
-  });
+  expect(answer).toMatchObject({ status: 503, json: outOfSpace });
+  await full.close();
+});
+
+test("batches: no room left in the database", async () => {
+  const full = await startEmbeddedApi();
+  full.store.batches.insert = () => Promise.reject(new StorageFullError("no room"));
+  const answer = await send(full.baseUrl, "/v1/batches", { method: "POST", ...json(newBatch) });
+  expect(answer).toMatchObject({ status: 503, json: outOfSpace });
   await full.close();
 });
 
