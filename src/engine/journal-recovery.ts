@@ -10,7 +10,7 @@ import {
   type JournalRecord,
 } from "./journal-record.ts";
 
-/** Bytes that had been durable have changed. Nothing may be decided from this journal by a program. @internal */
+/** Bytes that had been durable have changed. Nothing may be decided from this journal by a program. */
 export class JournalCorruptError extends Error {
   override readonly name = "JournalCorruptError";
 

@@ -62,6 +62,7 @@ export class HttpUpstream implements Upstream {
   readonly #calls = new Set<HttpCall>();
   readonly #verifying = new Map<Replica, Verification>();
   #timer: NodeJS.Timeout | null = null;
+  #isClosed = false;
 
   constructor(options: HttpUpstreamOptions) {
     this.name = options.name;
@@ -106,6 +107,10 @@ export class HttpUpstream implements Upstream {
    */
   #route(sending: Sending, replica: Replica): void {
     sending.tried.add(replica);
+    if (this.#isClosed) {
+      queueMicrotask(() => this.#tell(sending, { kind: "aborted" }));
+      return;
+    }
     if (!replica.isDoubtful) {
       this.#dispatch(sending, replica, false);
       return;
@@ -219,6 +224,7 @@ export class HttpUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     if (this.#timer) clearInterval(this.#timer);
     for (const call of this.#calls) call.abort();
     for (const { lost } of this.#verifying.values()) {

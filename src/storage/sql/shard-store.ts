@@ -104,7 +104,10 @@ export function shardStore(database: SqlDatabase): ShardStore {
         const batch = await giveBack(tx, shardId, epoch, { acceptedBytes, progress, done: 1 });
         const batchSettled =
           batch.open_shards === 0 && batch.status === "in_progress" && batch.ending === null;
-        if (batchSettled) await changeStatus(tx, batch, "finalizing", at, { ending: "completed" });
+        if (batchSettled) {
+          const settled = { ending: "completed" as const, waiting_reason: null };
+          await changeStatus(tx, batch, "finalizing", at, settled);
+        }
         return { batchSettled };
       }),
 
