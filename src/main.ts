@@ -53,6 +53,7 @@ async function startParts(
 
   const lock = await lockDataDirectory(config.dataDir);
   const lockedAt = clock.now();
+  closers.push(() => log.info("stopped"));
   closers.push(() => lock.release());
   const store = await openSqliteStore({ path: join(config.dataDir, "offpeak.db"), clock });
   closers.push(() => store.close());
@@ -124,5 +125,6 @@ async function startParts(
     anyHost: config.insecureNoAuth,
   });
   closers.push(() => app.close());
+  closers.push(() => log.info("stopping; requests in flight may finish for a few seconds"));
   return app.listen({ host: config.host, port: config.port });
 }
