@@ -46,10 +46,12 @@ export interface RunnerOptions {
 const RUNNABLE_LIMIT = 200;
 /** Shards that are run at the same time for one model, so that small batches are not stuck behind large ones. */
 const MAX_RUNS_PER_MODEL = 16;
+/** The same while those at hand don't keep the lanes full, because batches are tiny. */
 const MAX_SMALL_RUNS_PER_MODEL = 512;
 /** The next shard is claimed while there are still so many rounds of requests in those at hand. */
 const ROUNDS_AHEAD = 4;
 
+/** No claims for so long after a journal could not be written. */
 const STORAGE_PAUSE_MS = 5_000;
 /** How long a batch keeps its place when others wait for one. */
 const TIME_SLICE_MS = 5_000;
@@ -122,7 +124,7 @@ export class Runner {
 
   /** Stops all shards of batches that were cancelled or whose window is over. */
   async #stopEnded(): Promise<void> {
-    const batchIds = [...new Set([...this.#runs.values()].map(({ claim }) => claim.batchId))];
+    const batchIds = [...this.#activeBatches()];
     if (batchIds.length === 0) return;
     const endings = await this.#options.store.batches.endings(batchIds);
     for (const run of this.#runs.values()) {
@@ -183,7 +185,6 @@ export class Runner {
       const isPaused = lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null);
       if (isPaused) return lanes.length > 0 && runs.length === 0;
       const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
-      // Tiny batches take many shards to keep the lanes full.
       if (unsent < lowWater(lanes)) return runs.length < MAX_SMALL_RUNS_PER_MODEL;
       return !active.has(batch.batchId) && runs.length < MAX_RUNS_PER_MODEL;
     });
