@@ -223,7 +223,7 @@ export class ShardRun implements LaneSource {
     if (line.index === this.#alone) return;
     this.#askedAbout.add(line.index);
     // The line's own bytes are given back meanwhile.
-    const kept = { ...flight, line: { ...line, customId: line.customId.slice() } };
+    const kept = { ...flight, line: { ...line, customId: new Uint8Array(line.customId) } };
     const isServed = await this.#notFound.isStillServed(permit.lane);
     this.#askedAbout.delete(line.index);
     if (this.#stopReason !== null || this.#closing) return;

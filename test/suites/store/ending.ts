@@ -95,9 +95,9 @@ export function endingCases(open: OpenStore): void {
     await store.shards.renew(NODE, LEASE_MS * 2, [
       { shardId: second!.shardId, epoch: second!.epoch, progress: progressOf(1) },
     ]);
-    clock.advance(LEASE_MS * 2 - 1);
+    clock.pass(LEASE_MS * 2 - 1);
     expect(await store.batches.claimAssembling(NODE, LEASE_MS)).toBeUndefined();
-    clock.advance(1);
+    clock.pass(1);
     expect(await store.batches.claimAssembling(NODE, LEASE_MS)).toBeDefined();
   });
 
@@ -124,7 +124,7 @@ export function endingCases(open: OpenStore): void {
     const { store, clock } = await open();
     await batchStates["finalizing"]!(store, "b");
     const first = await claimAssemblingOf(store, "b");
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     const second = await claimAssemblingOf(store, "b");
     expect(second).toBeGreaterThan(first);
     await expect(store.batches.finish("b", first, finishResult("completed"))).rejects.toThrow(

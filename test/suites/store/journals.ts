@@ -3,6 +3,7 @@
 import { expect, it } from "vitest";
 import { ConflictError, LeaseLostError, NotFoundError } from "../../../src/core/store.ts";
 import type { ShardClaim, Store } from "../../../src/core/store.ts";
+import type { FakeClock } from "../../support/fake-clock.ts";
 import {
   LEASE_MS,
   OTHER_NODE,
@@ -12,14 +13,14 @@ import {
   progressOf,
   someShards,
 } from "./store-under-test.ts";
-import type { ManualClock, OpenStore } from "./store-under-test.ts";
+import type { OpenStore } from "./store-under-test.ts";
 
 /** A batch of one shard that has been taken over `times` times. Answers all its claims. */
-async function takenOver(store: Store, clock: ManualClock, times: number): Promise<ShardClaim[]> {
+async function takenOver(store: Store, clock: FakeClock, times: number): Promise<ShardClaim[]> {
   await plannedBatch(store, "b", { shards: someShards(1) });
   const claims = [await claimOneShard(store, "b")];
   for (let index = 0; index < times; index += 1) {
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     claims.push(await claimOneShard(store, "b"));
   }
   return claims;
@@ -109,7 +110,7 @@ export function journalCases(open: OpenStore): void {
     for (const { shardId, epoch, firstEntry } of first.slice(1)) {
       await store.shards.finish(shardId, epoch, firstEntry, progressOf(10), 3_000);
     }
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     const [again] = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
     await store.shards.seal(again!.shardId, again!.epoch, first[0]!.epoch, 44);
     await store.shards.release(again!.shardId, again!.epoch, 55, progressOf(10));

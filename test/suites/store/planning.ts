@@ -55,9 +55,9 @@ export function planningCases(open: OpenStore): void {
     const { store, peer, clock } = await open();
     await store.batches.insert(aBatch("b"));
     const first = await store.batches.claimPlanning(NODE, LEASE_MS, []);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     expect(await peer.batches.claimPlanning(OTHER_NODE, LEASE_MS, [])).toBeUndefined();
-    clock.advance(1);
+    clock.pass(1);
     const second = await peer.batches.claimPlanning(OTHER_NODE, LEASE_MS, []);
     expect(second!.epoch).toBeGreaterThan(first!.epoch);
   });
@@ -80,11 +80,11 @@ export function planningCases(open: OpenStore): void {
     await store.batches.insert(aBatch("b"));
     const epoch = await claimPlanningOf(store, "b");
     await store.batches.requestCancel(PROJECT, "b", 1);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     expect(await store.batches.renewClaims(NODE, LEASE_MS, [{ batchId: "b", epoch }])).toEqual([]);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     expect(await store.batches.claimAssembling(OTHER_NODE, LEASE_MS)).toBeUndefined();
-    clock.advance(1);
+    clock.pass(1);
     expect(await store.batches.claimAssembling(OTHER_NODE, LEASE_MS)).toBeDefined();
   });
 
@@ -103,10 +103,10 @@ export function planningCases(open: OpenStore): void {
     await store.batches.failValidation("failed", failed!.epoch, errors, 1);
     stale!.epoch -= 1;
     claims.push({ batchId: "unknown", epoch: 1 });
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     const lost = await store.batches.renewClaims(NODE, LEASE_MS, claims);
     expect(lost.toSorted()).toEqual(["failed", "released", "stale", "taken", "unknown"]);
-    clock.advance(1);
+    clock.pass(1);
     const free: (string | undefined)[] = [];
     for (let index = 0; index < 4; index += 1) {
       free.push((await store.batches.claimPlanning(OTHER_NODE, LEASE_MS, []))?.batch.id);
@@ -128,7 +128,7 @@ export function planningCases(open: OpenStore): void {
     const { store, clock } = await open();
     await store.batches.insert(aBatch("b"));
     const epoch = await claimPlanningOf(store, "b");
-    clock.advance(LEASE_MS * 2);
+    clock.pass(LEASE_MS * 2);
     expect(await store.batches.renewClaims(NODE, LEASE_MS, [{ batchId: "b", epoch }])).toEqual([]);
     expect(await store.batches.claimPlanning(OTHER_NODE, LEASE_MS, [])).toBeUndefined();
   });
@@ -223,7 +223,7 @@ export function planningCases(open: OpenStore): void {
     const { store, clock } = await open();
     await store.batches.insert(aBatch("b"));
     const lost = await claimPlanningOf(store, "b");
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     await claimPlanningOf(store, "b");
     const before = await read(store, "b");
     await expect(store.batches.finishPlanning("b", lost, plan)).rejects.toThrow(LeaseLostError);

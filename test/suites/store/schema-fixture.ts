@@ -4,8 +4,8 @@
 import type { Store } from "../../../src/core/store.ts";
 import { noUsage } from "../../../src/core/usage.ts";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import {
-  ManualClock,
   PROJECT,
   aFile,
   batchStates,
@@ -19,7 +19,7 @@ const LEASE_MS = 1_000;
 
 /** Fills the empty database file `path`. */
 export async function writeSchemaFixture(path: string): Promise<void> {
-  const store = await openSqliteStore({ path, clock: new ManualClock() });
+  const store = await openSqliteStore({ path, clock: new FakeClock() });
   await store.models.save("near", ["model-a", "model-b"], 1_000);
   await store.files.insert(aFile("file-visible", { filename: "tickets é.jsonl" }));
   await store.files.insert(aFile("file-expiring", { expiresAt: 50_000 }));

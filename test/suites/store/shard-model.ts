@@ -6,8 +6,9 @@ import fc from "fast-check";
 import { it } from "vitest";
 import { ConflictError, LeaseLostError } from "../../../src/core/store.ts";
 import type { Store } from "../../../src/core/store.ts";
+import type { FakeClock } from "../../support/fake-clock.ts";
 import { LEASE_MS, plannedBatch, progressOf, read, someShards } from "./store-under-test.ts";
-import type { ManualClock, OpenStore } from "./store-under-test.ts";
+import type { OpenStore } from "./store-under-test.ts";
 
 const SHARDS = 4;
 const BATCH = "b";
@@ -64,12 +65,12 @@ async function errorOf(attempt: Promise<unknown>): Promise<string | undefined> {
 
 class Run {
   readonly #nodes: Store[];
-  readonly #clock: ManualClock;
+  readonly #clock: FakeClock;
   readonly #shards: ModelShard[];
   readonly #ids = new Map<ModelShard, string>();
   readonly #memories: Memory[][] = [[], []];
 
-  constructor(nodes: Store[], clock: ManualClock) {
+  constructor(nodes: Store[], clock: FakeClock) {
     this.#nodes = nodes;
     this.#clock = clock;
     this.#shards = Array.from({ length: SHARDS }, () => ({
@@ -94,7 +95,7 @@ class Run {
       case "seal":
         return this.#seal(step.node, step.pick, step.bytes);
       case "advance":
-        this.#clock.advance(step.ms);
+        this.#clock.pass(step.ms);
         return;
       case "void":
         await this.#nodes[0]!.voidLeases();

@@ -74,9 +74,9 @@ export function shardCases(open: OpenStore): void {
     await store.shards.finish(done.shardId, done.epoch, 100, progressOf(10), 3_000);
     const leased = await claimOneShard(store, "b");
     expect(await claimShards(store, "b")).toHaveLength(1);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     expect(await claimShards(store, "b")).toEqual([]);
-    clock.advance(1);
+    clock.pass(1);
     const again = await claimShards(store, "b");
     expect(again.map((claim) => claim.firstEntry)).toEqual([10, 20]);
     expect(again[0]!.epoch).toBeGreaterThan(leased.epoch);
@@ -109,7 +109,7 @@ export function shardCases(open: OpenStore): void {
       if (state === "in_progress, expired") await store.batches.expireDue(5_000);
       const unfinished = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
       expect(unfinished.map((claim) => claim.firstEntry)).toEqual([20]);
-      clock.advance(LEASE_MS);
+      clock.pass(LEASE_MS);
       const all = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
       expect(all.map((claim) => claim.firstEntry)).toEqual([10, 20]);
       expect(all[0]!.epoch).toBeGreaterThan(left!.epoch);
@@ -149,7 +149,7 @@ export function shardCases(open: OpenStore): void {
       ["b4", ["model-a"]],
     ]);
     await store.shards.release(onlyOfModelA!.shardId, onlyOfModelA!.epoch, 0, progressOf(0));
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     expect(await runnable(2)).toEqual([
       ["b1", ["model-a", "model-b"]],
       ["b2", ["model-a"]],
@@ -166,7 +166,7 @@ export function shardCases(open: OpenStore): void {
     const { store, clock } = await open();
     await plannedBatch(store, "b", { shards: someShards(2_000) });
     const claims = await claimShards(store, "b", 2_000);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     const lost = await store.shards.renew(
       NODE,
       LEASE_MS,
@@ -176,9 +176,9 @@ export function shardCases(open: OpenStore): void {
     const batch = await read(store, "b");
     expect(batch.counts).toEqual({ total: 20_000, completed: 4_000, failed: 4_000 });
     expect(batch.usage).toEqual(progressOf(4_000).usage);
-    clock.advance(LEASE_MS - 1);
+    clock.pass(LEASE_MS - 1);
     expect(await claimShards(store, "b")).toEqual([]);
-    clock.advance(1);
+    clock.pass(1);
     expect(await claimShards(store, "b", 3_000)).toHaveLength(2_000);
   });
 
@@ -203,7 +203,7 @@ export function shardCases(open: OpenStore): void {
     await claimOneShard(store, "b");
     await store.shards.release(released!.shardId, released!.epoch, 0, progressOf(0));
     await store.shards.finish(done!.shardId, done!.epoch, 0, progressOf(0), 3_000);
-    clock.advance(1);
+    clock.pass(1);
     const renewals = [kept!, taken!, released!, done!].map(({ shardId, epoch }) => ({
       shardId,
       epoch,
@@ -229,7 +229,7 @@ export function shardCases(open: OpenStore): void {
     const { store, clock } = await open();
     await plannedBatch(store, "b", { shards: someShards(1) });
     const { shardId, epoch } = await claimOneShard(store, "b");
-    clock.advance(LEASE_MS * 2);
+    clock.pass(LEASE_MS * 2);
     const renewal = [{ shardId, epoch, progress: progressOf(1) }];
     expect(await store.shards.renew(NODE, LEASE_MS, renewal)).toEqual([]);
     expect(await claimShards(store, "b")).toEqual([]);
@@ -252,7 +252,7 @@ export function shardCases(open: OpenStore): void {
     const { store, clock } = await open();
     await plannedBatch(store, "b", { shards: someShards(1) });
     const lost = await claimOneShard(store, "b");
-    clock.advance(LEASE_MS);
+    clock.pass(LEASE_MS);
     const current = await claimOneShard(store, "b");
     const attempts = [
       () => store.shards.release(lost.shardId, lost.epoch, 1, progressOf(1)),

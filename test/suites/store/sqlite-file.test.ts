@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it, onTestFinished } from "vitest";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { startScript } from "../blob-store/child-script.ts";
 import { describeStore, writeSchemaFixture } from "./schema-fixture.ts";
-import { ManualClock, PROJECT } from "./store-under-test.ts";
+import { PROJECT } from "./store-under-test.ts";
 
 // Each was made by the Offpeak that had this schema version, in the repository's root, by
 //   npm exec -- node -e "import('./test/suites/store/schema-fixture.ts').then((fixture) =>
@@ -24,7 +25,7 @@ async function temporaryFolder(): Promise<string> {
 }
 
 async function openAt(path: string) {
-  const store = await openSqliteStore({ path, clock: new ManualClock() });
+  const store = await openSqliteStore({ path, clock: new FakeClock() });
   onTestFinished(() => store.close());
   return store;
 }
@@ -58,7 +59,7 @@ it("refuses a database of a newer version, and leaves it as it is", async () => 
   raw.exec("update schema_version set version = 99");
   raw.close();
   const before = await readFile(path);
-  const opening = openSqliteStore({ path, clock: new ManualClock() });
+  const opening = openSqliteStore({ path, clock: new FakeClock() });
   await expect(opening).rejects.toMatchObject({
     name: "SchemaVersionError",
     message: expect.stringContaining(`The database ${path} has schema version 99`),
@@ -72,7 +73,7 @@ it("says which file cannot be used, and why", async () => {
   await writeFile(text, "Not a database. ".repeat(500));
   await mkdir(join(folder, "a-folder"));
   for (const path of [text, join(folder, "a-folder"), join(folder, "missing", "offpeak.db")]) {
-    const opening = openSqliteStore({ path, clock: new ManualClock() });
+    const opening = openSqliteStore({ path, clock: new FakeClock() });
     await expect(opening).rejects.toThrow(`Cannot use ${path} as the database: `);
   }
 });

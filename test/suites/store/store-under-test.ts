@@ -2,32 +2,16 @@
 // files, batches and shards in the state a case wants.
 
 import type { Batch, Ending, NewBatch } from "../../../src/core/batch.ts";
-import type { Clock } from "../../../src/core/clock.ts";
 import type { StoredFile } from "../../../src/core/file.ts";
 import type { NewShard, ShardClaim, ShardProgress, Store } from "../../../src/core/store.ts";
 import { noUsage } from "../../../src/core/usage.ts";
-
-export class ManualClock implements Clock {
-  #nowMs = 1_790_000_000_000;
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
-
-  advance(ms: number): void {
-    this.#nowMs += ms;
-  }
-}
+import type { FakeClock } from "../../support/fake-clock.ts";
 
 export interface StoreUnderTest {
   store: Store;
   /** The Store of a second node on the same data; where a driver has only one, that one. */
   peer: Store;
-  clock: ManualClock;
+  clock: FakeClock;
 }
 
 /** Opens an empty Store; it is closed when the test ends. */

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished } from "vitest";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { batchCases } from "./batches.ts";
 import { demandCases } from "./demands.ts";
 import { endingCases } from "./ending.ts";
@@ -15,13 +16,12 @@ import { pagingCases } from "./paging.ts";
 import { planningCases } from "./planning.ts";
 import { shardModelCases } from "./shard-model.ts";
 import { shardCases } from "./shards.ts";
-import { ManualClock } from "./store-under-test.ts";
 import type { OpenStore } from "./store-under-test.ts";
 import { voidLeaseCases } from "./void-leases.ts";
 
 const drivers: Record<string, OpenStore> = {
   "SQLite in memory": async () => {
-    const clock = new ManualClock();
+    const clock = new FakeClock();
     const store = await openSqliteStore({ path: ":memory:", clock });
     onTestFinished(() => store.close());
     return { store, peer: store, clock };
@@ -30,7 +30,7 @@ const drivers: Record<string, OpenStore> = {
   "SQLite file": async () => {
     const folder = await mkdtemp(join(tmpdir(), "offpeak-store-"));
     const path = join(folder, "offpeak.db");
-    const clock = new ManualClock();
+    const clock = new FakeClock();
     const store = await openSqliteStore({ path, clock });
     const peer = await openSqliteStore({ path, clock });
     onTestFinished(async () => {
