@@ -66,9 +66,25 @@ describe("offpeak simulate", () => {
     },
   );
 
+  it("makes images of the size and videos in the time it is told", async () => {
+    const running = simulate("--port=0", "--image-bytes=200", "--time-to-video=3600000");
+    const [message] = (await once(running.stdout.setEncoding("utf8"), "data")) as [string];
+    const baseUrl = /http:\S+\/v1/.exec(message)?.[0] ?? "";
+    const init = { method: "POST", body: JSON.stringify({ prompt: "A cat" }) };
+    const images = (await (await fetch(`${baseUrl}/images/generations`, init)).json()) as {
+      data: [{ b64_json: string }];
+    };
+    expect(Buffer.from(images.data[0].b64_json, "base64")).toHaveLength(200);
+    const { id } = (await (await fetch(`${baseUrl}/videos`, init)).json()) as { id: string };
+    expect(await (await fetch(`${baseUrl}/videos/${id}`)).json()).toMatchObject({
+      status: "queued",
+    });
+  });
+
   it.each([
     [["--port", "8o"], 'expected a whole number from 0 to 65535, got "8o"'],
     [["--failure-rate", "2"], 'expected a number from 0 to 1, got "2"'],
+    [["--image-bytes", "10"], 'expected a whole number from 100 to 16777216, got "10"'],
     [["--failure-kinds", "429,fire"], 'got "fire"'],
     [["--host", ""], "expected a value"],
     [["--bogus"], "unknown option '--bogus'"],

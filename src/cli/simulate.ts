@@ -24,6 +24,7 @@ Examples:
 
 A prompt may ask for its own failure: [simulate: 500] in its text, or 400 to 599, hang, cut, garbage, drip
 or crash in place of 500; [simulate: 500 x2] fails only the first two times the prompt is sent.
+[simulate: failed] in the prompt of a video makes a job that ends as failed.
 
 While it runs:
   GET  /simulator/stats     counts, peaks, answers by status
@@ -35,6 +36,7 @@ type Flags = SimulatorOptions & {
   model?: string[];
   timeToFirstToken?: number;
   interTokenLatency?: number;
+  timeToVideo?: number;
 };
 
 /** The subcommand, to be added to the program. */
@@ -71,6 +73,16 @@ export function simulateCommand(): Command {
     )
     .addOption(
       numberFlag(
+        "--image-bytes <n>",
+        "size of each image made, before base64 (default: 1000)",
+        "imageBytes",
+      ),
+    )
+    .addOption(
+      numberFlag("--time-to-video <ms>", "from asking for a video to its end", "timeToVideoMs"),
+    )
+    .addOption(
+      numberFlag(
         "--max-num-seqs <n>",
         "requests that run at once; the others queue (default: all)",
         "maxNumSeqs",
@@ -100,12 +112,13 @@ export function simulateCommand(): Command {
 }
 
 async function runSimulator(flags: Flags): Promise<void> {
-  const { model, timeToFirstToken, interTokenLatency, ...same } = flags;
+  const { model, timeToFirstToken, interTokenLatency, timeToVideo, ...same } = flags;
   const simulator = new Simulator({
     ...same,
     ...(model && { models: model }),
     ...(timeToFirstToken !== undefined && { timeToFirstTokenMs: timeToFirstToken }),
     ...(interTokenLatency !== undefined && { interTokenLatencyMs: interTokenLatency }),
+    ...(timeToVideo !== undefined && { timeToVideoMs: timeToVideo }),
   });
   const stop = () => void simulator.stop();
   process.once("SIGINT", stop);

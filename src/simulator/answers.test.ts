@@ -123,6 +123,27 @@ describe("the official SDK reads", () => {
     const answer = await client.moderations.create({ input: ["a", "b"] });
     expect(answer.model).toBe(model);
     expect(answer.results.map((result) => result.flagged)).toEqual([false, false]);
+    const url = "https://example.com/a.png";
+    const parts = await client.moderations.create({
+      input: [
+        { type: "text", text: "a" },
+        { type: "image_url", image_url: { url } },
+      ],
+    });
+    expect(parts.results).toHaveLength(1);
+  });
+
+  it("reranked documents and scores, which it has no methods for", async () => {
+    const ranking = { model, query: "cats", documents: ["dogs", "cats"], top_n: 1 };
+    expect(await client.post("/rerank", { body: ranking })).toMatchObject({
+      model,
+      results: [{ index: 1, relevance_score: 1, document: { text: "cats" } }],
+    });
+    const comparison = { model, text_1: "cats", text_2: ["dogs", "cats"] };
+    expect(await client.post("/score", { body: comparison })).toMatchObject({
+      object: "list",
+      data: [{ index: 0 }, { index: 1, score: 1 }],
+    });
   });
 
   it("models", async () => {

@@ -1,4 +1,5 @@
 // The bodies of successful answers, in the shapes of OpenAI's endpoints. Each one says that it is simulated.
+import { type AnswerContext, FINGERPRINT, nowSeconds } from "./answer-context.ts";
 import { generatedText, promptTokens } from "./generated-text.ts";
 import type {
   EmbeddingRequest,
@@ -6,21 +7,16 @@ import type {
   InferenceRequest,
   ModerationRequest,
 } from "./inference-request.ts";
+import { imageAnswer, transcriptionAnswer } from "./media-answers.ts";
+import type { VideoRequest } from "./media-request.ts";
 import { pseudoVector } from "./pseudo-vector.ts";
+import { rerankAnswer, scoreAnswer } from "./ranking-answers.ts";
 
-/** What an answer needs beside the request. */
-export interface AnswerContext {
-  model: string;
-  /** Makes the ids of the answer; no other answer has it. */
-  serial: number;
-  /** The most tokens to generate for each choice; a request may set less. */
-  outputTokens: number;
-}
-
-export const FINGERPRINT = "offpeak-simulator";
-
-/** A whole answer, ready for JSON.stringify. */
-export function answerTo(request: InferenceRequest, context: AnswerContext): object {
+/** A whole answer, ready for JSON.stringify. A video is no answer but a job: see video-jobs.ts. */
+export function answerTo(
+  request: Exclude<InferenceRequest, VideoRequest>,
+  context: AnswerContext,
+): object {
   switch (request.kind) {
     case "chat":
       return chatCompletion(request, context);
@@ -32,6 +28,14 @@ export function answerTo(request: InferenceRequest, context: AnswerContext): obj
       return embeddings(request, context);
     case "moderation":
       return moderation(request, context);
+    case "image":
+      return imageAnswer(request, context);
+    case "transcription":
+      return transcriptionAnswer(request, context);
+    case "rerank":
+      return rerankAnswer(request, context);
+    case "score":
+      return scoreAnswer(request, context);
   }
 }
 
@@ -112,10 +116,6 @@ export function responseMessage(request: GenerationRequest, context: AnswerConte
     role: "assistant",
     content: [{ type: "output_text", text, annotations: [] }],
   };
-}
-
-export function nowSeconds(): number {
-  return Math.floor(Date.now() / 1000);
 }
 
 function chatCompletion(request: GenerationRequest, context: AnswerContext): object {

@@ -137,7 +137,10 @@ describe("the mode over HTTP", () => {
 describe("routes", () => {
   it.each([
     ["GET", "/nowhere", 404],
-    ["POST", "/v1/images/generations", 404],
+    ["POST", "/v1/audio/speech", 404],
+    ["GET", "/v1/videos", 405],
+    ["GET", "/v1/videos/video_other", 404],
+    ["DELETE", "/v1/videos/video_other", 405],
     ["GET", "/v1/chat/completions", 405],
     ["POST", "/v1/models", 405],
     ["GET", "/simulator/reset", 405],

@@ -1,9 +1,9 @@
-// Everything but inference: health, the list of models, and the simulator's own report and switches under
-// /simulator. None of it counts as a request; modes other than "ok" spare only /simulator.
+// Everything but inference: health, the list of models, how far a video is, and the simulator's own report and
+// switches under /simulator. None of it counts as a request; modes other than "ok" spare only /simulator.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { nowSeconds } from "./answers.ts";
+import { nowSeconds } from "./answer-context.ts";
 import { keyRefusal } from "./api-key.ts";
 import { isInferencePath, unknownModel } from "./inference-request.ts";
 import { MODES, type Mode } from "./options.ts";
@@ -18,7 +18,12 @@ type Handler = (
   response: ServerResponse,
 ) => void | Promise<void>;
 
-const ROUTES = new Map<string, { method: "GET" | "POST"; handle: Handler }>([
+interface Route {
+  method: "GET" | "POST";
+  handle: Handler;
+}
+
+const ROUTES = new Map<string, Route>([
   ["/health", { method: "GET", handle: answerHealth }],
   ["/v1/models", { method: "GET", handle: listModels }],
   ["/simulator/stats", { method: "GET", handle: reportStats }],
@@ -28,6 +33,7 @@ const ROUTES = new Map<string, { method: "GET" | "POST"; handle: Handler }>([
 ]);
 
 const MODEL_PREFIX = "/v1/models/";
+const VIDEO_PREFIX = "/v1/videos/";
 const MAX_MODE_BODY_BYTES = 4_096;
 const MAX_FOR_MS = 3_600_000;
 const PROMPTS_CHUNK_CHARACTERS = 65_536;
@@ -50,9 +56,7 @@ export function answerControl(
     refuse(simulator, response, unauthorized);
     return;
   }
-  const route = path.startsWith(MODEL_PREFIX)
-    ? { method: "GET", handle: () => showModel(simulator, path, response) }
-    : ROUTES.get(path);
+  const route = routeOf(path);
   const method = route?.method ?? (isInferencePath(path) ? "POST" : undefined);
   if (method === undefined) {
     refuse(simulator, response, refusal(404, `There is no ${path} here.`, "unknown_url"));
@@ -62,6 +66,16 @@ export function answerControl(
   } else {
     Promise.resolve(route.handle(simulator, request, response)).catch(() => response.destroy());
   }
+}
+
+function routeOf(path: string): Route | undefined {
+  const show = path.startsWith(MODEL_PREFIX)
+    ? showModel
+    : path.startsWith(VIDEO_PREFIX)
+      ? showVideo
+      : undefined;
+  if (show === undefined) return ROUTES.get(path);
+  return { method: "GET", handle: (simulator, _, response) => show(simulator, path, response) };
 }
 
 function answerOutage(simulator: Simulator, response: ServerResponse): void {
@@ -85,6 +99,17 @@ function showModel(simulator: Simulator, path: string, response: ServerResponse)
   const model = models.find((name) => name === encoded || encodeURIComponent(name) === encoded);
   if (model === undefined) refuse(simulator, response, unknownModel(encoded, models));
   else replyJson(response, 200, JSON.stringify(modelObject(model)));
+}
+
+function showVideo(simulator: Simulator, path: string, response: ServerResponse): void {
+  const id = path.slice(VIDEO_PREFIX.length);
+  const video = simulator.video(id);
+  if (video !== undefined) {
+    replyJson(response, 200, JSON.stringify(video));
+    return;
+  }
+  const message = `The video '${id}' is not known here.`;
+  refuse(simulator, response, refusal(404, message, "video_not_found", "video_id"));
 }
 
 function modelObject(id: string): object {

@@ -1,11 +1,9 @@
 // Answers as server-sent events, for requests with `stream: true`: what opens the stream, one piece for each
 // token, and what closes it. Joined they are the whole body.
+import { type AnswerContext, FINGERPRINT, nowSeconds } from "./answer-context.ts";
 import {
-  type AnswerContext,
-  FINGERPRINT,
   completionUsage,
   finishReason,
-  nowSeconds,
   response,
   responseMessage,
   tokensPerChoice,

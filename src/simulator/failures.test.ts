@@ -17,6 +17,7 @@ describe("directives in a prompt", () => {
     ["[simulate: garbage]", "garbage"],
     ["[simulate: drip]", "drip"],
     ["[simulate: crash]", "crash"],
+    ["[simulate: failed]", "failed"],
   ])("%s", (prompt, expected) => {
     expect(outcome(prompt)).toBe(expected);
   });

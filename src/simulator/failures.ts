@@ -4,11 +4,11 @@
 import type { SimulatorSettings } from "./options.ts";
 import { type Refusal, refusal } from "./refusal.ts";
 
-/** A number is the status of a refusal; "ok" is a proper answer. */
-export type Outcome = "ok" | "hang" | "cut" | "garbage" | "drip" | "crash" | number;
+/** A number is the status of a refusal; "ok" is a proper answer, "failed" one about a job that will fail. */
+export type Outcome = "ok" | "failed" | "hang" | "cut" | "garbage" | "drip" | "crash" | number;
 
 const DIRECTIVE =
-  /\[simulate:\s*(?:([45]\d\d)|(hang|cut|garbage|drip|crash))(?:\s+x(\d{1,9}))?\s*\]/;
+  /\[simulate:\s*(?:([45]\d\d)|(failed|hang|cut|garbage|drip|crash))(?:\s+x(\d{1,9}))?\s*\]/;
 
 /**
  * The outcome for a prompt that was sent `times` times, this one included.
@@ -41,7 +41,8 @@ function unknownDirective(prompt: string): Refusal {
   return refusal(
     400,
     "Expected a directive such as [simulate: 500], [simulate: 429 x2] or [simulate: hang] " +
-      `(a status from 400 to 599, hang, cut, garbage, drip or crash), got ${JSON.stringify(given)}.`,
+      "(a status from 400 to 599, hang, cut, garbage, drip, crash, or for the job of a video failed), " +
+      `got ${JSON.stringify(given)}.`,
     "unknown_directive",
   );
 }

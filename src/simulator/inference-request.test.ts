@@ -56,7 +56,8 @@ describe("readInferenceRequest", () => {
 
   it("reads moderations of texts, each by itself, and of parts, all together", () => {
     expect(read("moderations", { input: ["a", "b"] })).toMatchObject({ inputs: ["a", "b"] });
-    const parts = [{ type: "text", text: "a" }, { type: "image_url" }];
+    const image = { type: "image_url", image_url: { url: "https://example.com/a.png" } };
+    const parts = [{ type: "text", text: "a" }, image];
     expect(read("moderations", { input: parts })).toMatchObject({ inputs: ["a\n[image_url]"] });
   });
 
@@ -81,6 +82,21 @@ describe("readInferenceRequest", () => {
     ["embeddings", { model, input: "a", dimensions: 0 }, "dimensions"],
     ["embeddings", { model, input: "a", encoding_format: "hex" }, "encoding_format"],
     ["moderations", {}, "input"],
+    ["images/generations", { model }, "prompt"],
+    ["images/generations", { prompt: "a", n: 11 }, "n"],
+    ["images/generations", { prompt: "a", n: "2" }, "n"],
+    ["images/generations", { prompt: "a", stream: true }, "stream"],
+    ["images/generations", { prompt: "a", response_format: "url" }, "response_format"],
+    ["videos", {}, "prompt"],
+    ["videos", { prompt: "a", seconds: 4 }, "seconds"],
+    ["videos", { prompt: "a", size: 4 }, "size"],
+    ["rerank", { model, documents: ["a"] }, "query"],
+    ["rerank", { model, query: "a", documents: [] }, "documents"],
+    ["rerank", { model, query: "a", documents: ["a", 5] }, "documents[1]"],
+    ["rerank", { model, query: "a", documents: ["a"], top_n: -1 }, "top_n"],
+    ["score", { model, text_1: "a" }, "text_2"],
+    ["score", { model, text_1: 5, text_2: "a" }, "text_1"],
+    ["score", { model, text_1: ["a", "b"], text_2: ["a"] }, "text_1"],
   ])("refuses %s %j with 400, naming the member %s", (path, body, param) => {
     expect(read(path, body)).toMatchObject({ status: 400, param });
   });
@@ -93,9 +109,11 @@ describe("servedModel", () => {
     return servedModel(request, ["m", "n"]);
   };
 
-  it("is the model asked for, which only moderations may leave out", () => {
+  it("is the model asked for, or the first one where a model may be left out", () => {
     expect(of({ model: "n", input: "a" })).toBe("n");
     expect(of({ input: "a" }, "moderations")).toBe("m");
+    expect(of({ prompt: "a" }, "images/generations")).toBe("m");
+    expect(of({ prompt: "a" }, "videos")).toBe("m");
     expect(of({ input: "a" })).toMatchObject({ status: 400, param: "model" });
   });
 

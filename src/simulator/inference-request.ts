@@ -1,6 +1,18 @@
-// Reads the JSON body of the five inference endpoints into what the simulator needs to answer it. A body
-// that cannot be answered becomes a refusal that names the member at fault.
+// Reads the body of an inference endpoint into what the simulator needs to answer it; those that take and give
+// text are read here. A body that cannot be answered becomes a refusal that names the member at fault.
+import {
+  type ImageRequest,
+  type TranscriptionRequest,
+  type VideoRequest,
+  readImageEdit,
+  readImageGeneration,
+  readTranscription,
+  readVideo,
+} from "./media-request.ts";
+import { type Json, isObject, isWhole, wrong } from "./members.ts";
+import { type RerankRequest, type ScoreRequest, readRerank, readScore } from "./ranking-request.ts";
 import { type Refusal, isRefusal, refusal } from "./refusal.ts";
+import { type RequestBody, readRequestBody } from "./request-body.ts";
 
 /** Text is generated: /v1/chat/completions, /v1/completions, /v1/responses. */
 export interface GenerationRequest {
@@ -34,10 +46,17 @@ export interface ModerationRequest {
   inputs: string[];
 }
 
-export type InferenceRequest = GenerationRequest | EmbeddingRequest | ModerationRequest;
+export type InferenceRequest =
+  | GenerationRequest
+  | EmbeddingRequest
+  | ModerationRequest
+  | ImageRequest
+  | VideoRequest
+  | TranscriptionRequest
+  | RerankRequest
+  | ScoreRequest;
 
-type Json = Record<string, unknown>;
-type Reader = (body: Json) => InferenceRequest | Refusal;
+type Reader = (members: Json, body: RequestBody) => InferenceRequest | Refusal;
 
 const READERS = new Map<string, Reader>([
   ["/v1/chat/completions", readChat],
@@ -45,7 +64,17 @@ const READERS = new Map<string, Reader>([
   ["/v1/responses", readResponse],
   ["/v1/embeddings", readEmbedding],
   ["/v1/moderations", readModeration],
+  ["/v1/images/generations", readImageGeneration],
+  ["/v1/images/edits", readImageEdit],
+  ["/v1/videos", readVideo],
+  ["/v1/audio/transcriptions", readTranscription],
+  ["/v1/rerank", readRerank],
+  ["/v1/score", readScore],
 ]);
+
+const FORM_PATHS = new Set(["/v1/images/edits", "/v1/videos", "/v1/audio/transcriptions"]);
+/** What is asked of these may leave the model out, as at OpenAI. */
+const KINDS_WITHOUT_MODEL = new Set<InferenceRequest["kind"]>(["moderation", "image", "video"]);
 
 const DEFAULT_DIMENSIONS = 64;
 const MAX_DIMENSIONS = 8_192;
@@ -56,21 +85,27 @@ export function isInferencePath(path: string): boolean {
   return READERS.has(path);
 }
 
-/** The request in `body`, sent to an inference path; or what is wrong with it (400). */
-export function readInferenceRequest(path: string, body: Buffer): InferenceRequest | Refusal {
+/**
+ * The request in `body`, sent to an inference path; or what is wrong with it (400). Everything is read as JSON
+ * but what has the content type of a form.
+ */
+export function readInferenceRequest(
+  path: string,
+  body: Buffer,
+  contentType = "",
+): InferenceRequest | Refusal {
   const read = READERS.get(path);
   if (read === undefined) throw new Error(`Expected an inference path, got ${path}`);
-  let json: unknown;
-  try {
-    json = JSON.parse(body.toString());
-  } catch (error) {
-    return refusal(400, `Expected a JSON body: ${(error as SyntaxError).message}`);
+  const received = readRequestBody(body, contentType);
+  if (isRefusal(received)) return received;
+  const { form, members } = received;
+  if (form === "multipart" && !FORM_PATHS.has(path)) {
+    return refusal(400, `${path} expects a JSON body, got multipart/form-data.`);
   }
-  if (!isObject(json)) return refusal(400, `Expected a JSON object as body, got ${typeName(json)}`);
-  if (json["model"] !== undefined && typeof json["model"] !== "string") {
-    return wrong("model", "a string", json["model"]);
+  if (members["model"] !== undefined && typeof members["model"] !== "string") {
+    return wrong("model", "a string", members["model"]);
   }
-  return read(json);
+  return read(members, received);
 }
 
 /** The served model the request asks for; a 400 without a model, a 404 for one that is not served. */
@@ -79,7 +114,8 @@ export function servedModel(
   models: readonly string[],
 ): string | Refusal {
   if (model === undefined) {
-    return kind === "moderation" ? (models[0] ?? "") : wrong("model", "the name of a model", model);
+    const isOptional = KINDS_WITHOUT_MODEL.has(kind);
+    return isOptional ? (models[0] ?? "") : wrong("model", "the name of a model", model);
   }
   return models.includes(model) ? model : unknownModel(model, models);
 }
@@ -197,28 +233,6 @@ function partText(part: unknown): string {
   return typeof part["text"] === "string" ? part["text"] : `[${String(part["type"])}]`;
 }
 
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isTokens(value: unknown): value is number[] {
   return Array.isArray(value) && value.length > 0 && value.every((token) => isWhole(token, 0));
-}
-
-function isWhole(value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): value is number {
-  return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
-}
-
-function wrong(param: string, expected: string, got: unknown): Refusal {
-  const shown =
-    typeof got === "string" ? JSON.stringify(got.slice(0, 40).toWellFormed()) : typeName(got);
-  return refusal(400, `'${param}': expected ${expected}, got ${shown}.`, "invalid_value", param);
-}
-
-function typeName(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (value === null || typeof value === "number" || typeof value === "boolean")
-    return String(value);
-  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

@@ -18,6 +18,8 @@ describe("simulatorSettings", () => {
     [{ failureRate: -0.1 }, "failureRate: expected a number from 0 to 1, got -0.1"],
     [{ maxNumSeqs: 0 }, "maxNumSeqs: expected a whole number of at least 1, got 0"],
     [{ outputTokens: 1.5 }, "outputTokens: expected a whole number from 1 to 100000, got 1.5"],
+    [{ imageBytes: 10 }, "imageBytes: expected a whole number from 100 to 16777216, got 10"],
+    [{ timeToVideoMs: -1 }, "timeToVideoMs: expected a number from 0 to 86400000, got -1"],
     [{ timeToFirstTokenMs: Number.NaN }, "timeToFirstTokenMs: expected a number"],
     [{ models: [] }, "models: expected at least one name"],
     [{ host: "" }, "host: expected an address"],

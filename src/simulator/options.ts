@@ -20,6 +20,10 @@ export interface SimulatorSettings {
   interTokenLatencyMs: number;
   /** Tokens generated for a request that sets no lower limit itself. */
   outputTokens: number;
+  /** Size of each image made, before base64. */
+  imageBytes: number;
+  /** From the creation of a video job to its end; 0 ends it before it is first asked for. */
+  timeToVideoMs: number;
   /** Requests that run at once; the others wait in the order of their arrival. */
   maxNumSeqs: number;
   /** Requests that may wait; one more is answered with 429. */
@@ -48,6 +52,8 @@ const DEFAULTS: SimulatorSettings = {
   timeToFirstTokenMs: 0,
   interTokenLatencyMs: 0,
   outputTokens: 16,
+  imageBytes: 1_000,
+  timeToVideoMs: 0,
   maxNumSeqs: Number.POSITIVE_INFINITY,
   maxQueue: 10_000,
   failureRate: 0,
@@ -64,6 +70,8 @@ const NUMBER_RULES = {
   timeToFirstTokenMs: { whole: false, min: 0, max: 3_600_000 },
   interTokenLatencyMs: { whole: false, min: 0, max: 60_000 },
   outputTokens: { whole: true, min: 1, max: 100_000 },
+  imageBytes: { whole: true, min: 100, max: 16_777_216 },
+  timeToVideoMs: { whole: false, min: 0, max: 86_400_000 },
   maxNumSeqs: { whole: true, min: 1, max: Number.POSITIVE_INFINITY },
   maxQueue: { whole: true, min: 0, max: 1_000_000 },
   failureRate: { whole: false, min: 0, max: 1 },

@@ -15,6 +15,7 @@ import {
 import { type PromptCount, PromptLedger } from "./prompt-ledger.ts";
 import { Slots } from "./slots.ts";
 import { Tally } from "./tally.ts";
+import { VideoJobs } from "./video-jobs.ts";
 
 /** requests = answered + unanswered + inFlight, since the start or the last reset. */
 export interface SimulatorStats {
@@ -44,6 +45,7 @@ export class Simulator {
   readonly #ledger = new PromptLedger();
   readonly #tally = new Tally();
   readonly #slots: Slots;
+  readonly #videos: VideoJobs;
   readonly #listener: Listener;
   readonly #host: ExchangeHost;
   #mode: Mode = "ok";
@@ -56,6 +58,7 @@ export class Simulator {
     const settings = simulatorSettings(options);
     this.settings = settings;
     this.#slots = new Slots(settings.maxNumSeqs, settings.maxQueue);
+    this.#videos = new VideoJobs(settings.timeToVideoMs);
     this.#listener = new Listener(settings.host, settings.port, (request, response) =>
       this.#route(request, response),
     );
@@ -64,6 +67,7 @@ export class Simulator {
       slots: this.#slots,
       ledger: this.#ledger,
       tally: this.#tally,
+      videos: this.#videos,
       mode: () => this.#mode,
       crash: () => this.#crash(),
     };
@@ -146,7 +150,12 @@ export class Simulator {
     return this.#ledger.timesSent(prompt);
   }
 
-  /** Forgets all counts and prompts; requests in flight stay counted as received. */
+  /** The Video object of a job as it stands now; undefined for an unknown id. */
+  video(id: string): object | undefined {
+    return this.#videos.find(id);
+  }
+
+  /** Forgets all counts and prompts, no video jobs; requests in flight stay counted as received. */
   reset(): void {
     this.#tally.reset();
     this.#ledger.reset();
