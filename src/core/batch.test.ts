@@ -3,7 +3,6 @@ import {
   type BatchStatus,
   batchStatuses,
   cancellableStatuses,
-  completionWindows,
   statusTransitions,
   terminalStatuses,
 } from "./batch.ts";
@@ -53,8 +52,4 @@ test("a batch that is cancelled ends as cancelled and as nothing else", () => {
 
 test("expiry never touches finalizing", () => {
   expect(reachable("finalizing")).not.toContain("expired");
-});
-
-test("the one window of the contract, in seconds", () => {
-  expect(completionWindows).toEqual({ "24h": 24 * 60 * 60 });
 });

@@ -26,7 +26,7 @@ export const statusTransitions: Readonly<Record<BatchStatus, readonly BatchStatu
 
 export const batchStatuses = Object.keys(statusTransitions) as BatchStatus[];
 
-/** The statuses from which nothing follows. @internal */
+/** The statuses from which nothing follows. */
 export const terminalStatuses: readonly BatchStatus[] = batchStatuses.filter(
   (status) => statusTransitions[status].length === 0,
 );
@@ -35,8 +35,6 @@ export const terminalStatuses: readonly BatchStatus[] = batchStatuses.filter(
 export const cancellableStatuses: readonly BatchStatus[] = batchStatuses.filter((status) =>
   statusTransitions[status].includes("cancelling"),
 );
-
-export const completionWindows: Readonly<Record<string, number>> = { "24h": 86_400 };
 
 /**
  * Why the lines of a planned batch stop being sent: all are recorded, the window is over, or the

@@ -67,6 +67,9 @@ export function checkKey(key: string): void {
 export const blobKeys = {
   files: "files/",
   file: (fileId: string) => `files/${fileId}`,
+  /** All parts of one upload: swept when it is over. */
+  upload: (uploadId: string) => `uploads/${uploadId}/`,
+  part: (uploadId: string, partId: string) => `uploads/${uploadId}/${partId}`,
   /** Everything of one batch but its files: swept when it has ended. */
   batch: (batchId: string) => `batches/${batchId}/`,
   plan: (batchId: string, epoch: number) => `batches/${batchId}/plan-${epoch}`,

@@ -19,16 +19,46 @@ export function newBatchId(nowMs: number): string {
   return `batch_${timeHex(nowMs)}${randomHex(12)}`;
 }
 
-/** `file-` + 22 base62 characters. */
-export function newFileId(): string {
-  let id = "file-";
-  while (id.length < 5 + FILE_ID_LENGTH) {
+/** So many random characters of the base62 alphabet. */
+export function randomBase62(length: number): string {
+  let text = "";
+  while (text.length < length) {
     // 248 = 4 × 62: larger bytes would favour the first letters of the alphabet.
     for (const byte of crypto.getRandomValues(new Uint8Array(32))) {
-      if (byte < 248 && id.length < 5 + FILE_ID_LENGTH) id += BASE62[byte % 62];
+      if (byte < 248 && text.length < length) text += BASE62[byte % 62];
     }
   }
-  return id;
+  return text;
+}
+
+/** `file-` + 22 base62 characters. */
+export function newFileId(): string {
+  return `file-${randomBase62(FILE_ID_LENGTH)}`;
+}
+
+/** `upload_` + 32 hex digits. */
+export function newUploadId(): string {
+  return `upload_${randomHex(16)}`;
+}
+
+/** `part_` + 32 hex digits. */
+export function newPartId(): string {
+  return `part_${randomHex(16)}`;
+}
+
+/** `webhook_` + 32 hex digits. */
+export function newWebhookId(): string {
+  return `webhook_${randomHex(16)}`;
+}
+
+/** `evt_` + 32 hex digits: an event, however many webhooks get it. */
+export function newEventId(): string {
+  return `evt_${randomHex(16)}`;
+}
+
+/** `wh_` + 32 hex digits: one event on its way to one webhook. */
+export function newDeliveryId(): string {
+  return `wh_${randomHex(16)}`;
 }
 
 /** `req_` + 32 hex digits: the `x-request-id` of an HTTP answer. */

@@ -16,7 +16,7 @@ test("wakes everybody who listens to that name, and nobody else", () => {
 
 test("a signal that nobody hears is no loss", () => {
   const signals = new Signals();
-  expect(() => signals.emit("file-deleted")).not.toThrow();
+  expect(() => signals.emit("bytes-unneeded")).not.toThrow();
 });
 
 test("who has ended listening hears no more, and may end it twice", () => {

@@ -1,8 +1,16 @@
 // Wake-ups inside one process: they make things prompt, and polling makes them certain. A signal
 // that nobody hears is no loss, so it carries nothing but its name.
 
-/** `batch-created`: something to plan. `batch-planned`: shards to claim. `batch-ending`: to stop and assemble. */
-export type SignalName = "batch-created" | "batch-planned" | "batch-ending" | "file-deleted";
+/**
+ * `batch-created`: something to plan. `batch-planned`: shards to claim. `batch-ending`: to stop and assemble.
+ * `batch-ended`: webhooks may have to be sent. `bytes-unneeded`: to sweep.
+ */
+export type SignalName =
+  | "batch-created"
+  | "batch-planned"
+  | "batch-ending"
+  | "batch-ended"
+  | "bytes-unneeded";
 
 export class Signals {
   readonly #listeners = new Map<SignalName, Set<() => void>>();

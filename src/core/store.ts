@@ -15,7 +15,11 @@ import type {
   ValidationError,
 } from "./batch.ts";
 import type { FilePurpose, StoredFile } from "./file.ts";
+import type { IdempotencyStore, IdempotentRequest } from "./idempotency-store.ts";
+import type { KeyStore } from "./key-store.ts";
+import type { UploadStore } from "./upload-store.ts";
 import type { Usage } from "./usage.ts";
+import type { WebhookStore } from "./webhook-store.ts";
 
 /** The thing named does not exist, is hidden, or belongs to another project. */
 export class NotFoundError extends Error {
@@ -37,6 +41,26 @@ export class StorageFullError extends Error {
   override readonly name = "StorageFullError";
 }
 
+export type LimitName =
+  | "stored-bytes"
+  | "part-bytes"
+  | "batches-per-hour"
+  | "queued-lines"
+  | "queued-prompt-tokens";
+
+/** A limit of the project would be exceeded. Nothing was changed. */
+export class LimitExceededError extends Error {
+  override readonly name = "LimitExceededError";
+  readonly limit: LimitName;
+  readonly allowed: number;
+
+  constructor(limit: LimitName, allowed: number) {
+    super(`The limit of ${allowed} ${limit.replaceAll("-", " ")} would be exceeded.`);
+    this.limit = limit;
+    this.allowed = allowed;
+  }
+}
+
 export interface Page<T> {
   data: T[];
   hasMore: boolean;
@@ -44,17 +68,30 @@ export interface Page<T> {
 
 export interface Store {
   readonly files: FileStore;
+  readonly uploads: UploadStore;
   readonly batches: BatchStore;
   readonly shards: ShardStore;
   readonly models: ModelStore;
-  /** Embedded only: ends all leases at once. The caller holds the data directory's lock, so their owners are dead. */
+  readonly keys: KeyStore;
+  readonly idempotency: IdempotencyStore;
+  readonly webhooks: WebhookStore;
+  /**
+   * Embedded only: ends all leases, requests under an Idempotency-Key and claims of deliveries at once.
+   * The caller holds the data directory's lock, so their owners are dead.
+   */
   voidLeases(): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface FileStore {
-  /** Throws ConflictError when the id exists. */
-  insert(file: StoredFile): Promise<void>;
+  /**
+   * Throws ConflictError when the id exists, or when `idempotent` is given and its key is not running (any more); LimitExceededError ("stored-bytes")
+   * when the project's visible files and the parts of its pending uploads would be more than `maxStoredBytes` together.
+   */
+  insert(
+    file: StoredFile,
+    options?: { maxStoredBytes?: number | null; idempotent?: IdempotentRequest | undefined },
+  ): Promise<void>;
   /** Undefined when missing, of another project, deleted, or expired at `now`. */
   get(projectId: string, id: string, now: number): Promise<StoredFile | undefined>;
   /** Also finds what is deleted or expired, as long as its bytes are kept: for batches that already started. */
@@ -119,12 +156,37 @@ export interface RunnableBatch {
   models: string[];
 }
 
+/** Which batches to list. Conditions left out don't filter. */
+export interface BatchQuery {
+  after?: string;
+  limit: number;
+  status?: BatchStatus;
+  /** As shown on the batch, or as its lines name it. */
+  model?: string;
+  /** Pairs that the batch's metadata must have, all of them. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Epoch ms, inclusive. */
+  createdFrom?: number;
+}
+
+/** Limits of a project that a planned batch must keep to. Null: none. */
+export interface QueueLimits {
+  lines: number | null;
+  promptTokens: number | null;
+}
+
 export interface BatchStore {
-  /** Status `validating`. Throws ConflictError when the id exists. */
-  insert(batch: NewBatch): Promise<Batch>;
+  /**
+   * Status `validating`. Throws ConflictError when the id exists, or when `idempotent` is given and its key is not running (any more);
+   * LimitExceededError ("batches-per-hour") when the project has created `maxPerHour` batches within the hour before.
+   */
+  insert(
+    batch: NewBatch,
+    options?: { maxPerHour?: number | null; idempotent?: IdempotentRequest | undefined },
+  ): Promise<Batch>;
   get(projectId: string, id: string): Promise<Batch | undefined>;
   /** Newest first; `after` is exclusive; throws NotFoundError when it names no batch of the project. */
-  list(projectId: string, query: { after?: string; limit: number }): Promise<Page<Batch>>;
+  list(projectId: string, query: BatchQuery): Promise<Page<Batch>>;
   /**
    * validating, in_progress or finalizing → cancelling, with ending "cancelled". In any other
    * status nothing changes. Answers the batch as it is afterwards; undefined when there is none.
@@ -158,12 +220,23 @@ export interface BatchStore {
   startPlanning(batchId: string, epoch: number, at: number): Promise<void>;
   /**
    * validating → in_progress, with its plan and shards, in one step, and ends the claim. Throws
-   * LeaseLostError, or ConflictError when the batch is no longer validating (it was cancelled).
+   * LeaseLostError, or ConflictError when the batch is no longer validating (it was cancelled), or
+   * LimitExceededError ("queued-lines", "queued-prompt-tokens") when the project's planned batches that have
+   * not ended would then have more than `limits` allows, this one included; the claim stays then.
    */
   finishPlanning(
     batchId: string,
     epoch: number,
-    plan: { planKey: string; total: number; model: string | null; shards: NewShard[]; at: number },
+    plan: {
+      planKey: string;
+      total: number;
+      /** Estimated prompt tokens of all lines. */
+      promptTokens: number;
+      model: string | null;
+      shards: NewShard[];
+      limits: QueueLimits;
+      at: number;
+    },
   ): Promise<void>;
   /** validating → failed, and ends the claim. Throws as finishPlanning does. */
   failValidation(

@@ -23,9 +23,9 @@ export class DurableFolders {
   async createEntry<T>(path: string, create: () => Promise<T>): Promise<T> {
     const folder = dirname(path);
     for (let attempt = 1; ; attempt += 1) {
-      await this.#ensure(folder);
       let created: T;
       try {
+        await this.#ensure(folder);
         created = await create();
       } catch (error) {
         // The folder was removed since it was last used.

@@ -5,10 +5,13 @@ import { cancellableStatuses } from "../../core/batch.ts";
 import { ConflictError } from "../../core/store.ts";
 import type { BatchStore, NewShard } from "../../core/store.ts";
 import { claimedBatch } from "./batch-claims.ts";
+import { insertMetadata, insertModelNames } from "./batch-labels.ts";
+import { requireQueueRoom, requireTurnInHour } from "./batch-limits.ts";
 import { toNewRow, toOneBatch } from "./batch-record.ts";
 import { changeStatus, count } from "./batch-status.ts";
 import { toColumns } from "./figures.ts";
 import { insertFile } from "./file-store.ts";
+import { noteObject } from "./idempotency-store.ts";
 import { givenBack } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
 import { numberOf, textOf } from "./sql-database.ts";
@@ -28,8 +31,10 @@ type BatchLifecycle = Pick<
 
 export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
   return {
-    insert: (batch) =>
+    insert: (batch, { maxPerHour = null, idempotent } = {}) =>
       database.write(async (tx) => {
+        if (idempotent !== undefined) await noteObject(tx, idempotent, batch);
+        if (maxPerHour !== null) await requireTurnInHour(tx, batch, maxPerHour);
         const row = await tx
           .insertInto("batches")
           .values(toNewRow(batch))
@@ -37,6 +42,7 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           .returningAll()
           .executeTakeFirst();
         if (row === undefined) throw new ConflictError(`A batch with the id ${batch.id} exists.`);
+        await insertMetadata(tx, row.seq, batch);
         await count(tx, "validating", 1);
         return toOneBatch(database, tx, row);
       }),
@@ -78,14 +84,18 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           );
         }
         const batch = await validatingBatch(tx, batchId, epoch);
+        await requireQueueRoom(tx, batch.project_id, plan);
         await changeStatus(tx, batch, "in_progress", plan.at, {
           ...givenBack,
           plan_key: plan.planKey,
           total: plan.total,
+          prompt_tokens: plan.promptTokens,
           model: plan.model,
           open_shards: plan.shards.length,
         });
         await insertShards(database, tx, batch, plan.shards);
+        const requested = plan.shards.map((shard) => shard.requestedModel);
+        await insertModelNames(tx, batch, requested, plan.model);
       }),
 
     failValidation: (batchId, epoch, errors, at) =>

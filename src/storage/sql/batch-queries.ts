@@ -5,9 +5,9 @@ import type { RawBuilder } from "kysely";
 import { batchStatuses } from "../../core/batch.ts";
 import type { BatchStatus } from "../../core/batch.ts";
 import type { BatchStore, Demand, RunnableBatch } from "../../core/store.ts";
+import { selectPage } from "./batch-pages.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
 import { isFree } from "./lease.ts";
-import { cursorPosition, toPage } from "./paging.ts";
 import { idsOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -47,18 +47,9 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         return row && toOneBatch(database, tx, row);
       }),
 
-    list: (projectId, { after, limit }) =>
+    list: (projectId, query) =>
       database.read(async (tx) => {
-        let query = tx
-          .selectFrom("batches")
-          .selectAll()
-          .where("project_id", "=", projectId)
-          .orderBy("seq", "desc")
-          .limit(limit + 1);
-        if (after !== undefined) {
-          query = query.where("seq", "<", await cursorPosition(tx, "batches", projectId, after));
-        }
-        const { data, hasMore } = toPage(await query.execute(), limit);
+        const { data, hasMore } = await selectPage(tx, projectId, query);
         return { data: await toBatches(database, tx, data), hasMore };
       }),
 

@@ -1,18 +1,19 @@
 // Changes of a batch's status: the only place that writes the column, keeps the number of batches in
-// each status, and refuses what statusTransitions does not allow.
+// each status, refuses what statusTransitions does not allow, and tells webhooks of the end.
 
 import { sql } from "kysely";
 import type { Updateable } from "kysely";
-import { statusTransitions } from "../../core/batch.ts";
+import { statusTransitions, terminalStatuses } from "../../core/batch.ts";
 import type { BatchStatus } from "../../core/batch.ts";
 import { ConflictError } from "../../core/store.ts";
-import type { Tables } from "./schema.ts";
+import { addEvent } from "./delivery-store.ts";
+import type { BatchRow, Tables } from "./schema.ts";
 import type { Tx } from "./sql-database.ts";
 
 /** Sets the status and its time, and `also`. Throws ConflictError when the batch has moved on. */
 export async function changeStatus(
   tx: Tx,
-  batch: { id: string; status: BatchStatus },
+  batch: Pick<BatchRow, "id" | "project_id" | "status">,
   to: Exclude<BatchStatus, "validating">,
   at: number,
   also: Updateable<Tables["batches"]>,
@@ -30,6 +31,9 @@ export async function changeStatus(
   if (numUpdatedRows === 0n) throw new ConflictError(`Batch ${batch.id} is not ${from} any more.`);
   await count(tx, from, -1);
   await count(tx, to, 1);
+  if (terminalStatuses.includes(to)) {
+    await addEvent(tx, batch.project_id, { type: `batch.${to}`, objectId: batch.id, at });
+  }
 }
 
 /** Adds to the number of batches in a status. */

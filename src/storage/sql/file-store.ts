@@ -5,10 +5,12 @@ import type { RawBuilder } from "kysely";
 import type { StoredFile } from "../../core/file.ts";
 import { ConflictError } from "../../core/store.ts";
 import type { FileStore } from "../../core/store.ts";
+import { noteObject } from "./idempotency-store.ts";
 import { cursorPosition, toPage } from "./paging.ts";
 import type { FileRow } from "./schema.ts";
 import { idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
+import { requireStored } from "./stored-bytes.ts";
 
 /** Value of `visible_until` that is over at any time. */
 const DELETED = 0;
@@ -17,7 +19,12 @@ const bytesKept = sql<boolean>`files.reclaimed = 0`;
 
 export function fileStore(database: SqlDatabase): FileStore {
   return {
-    insert: (file) => database.write((tx) => insertFile(tx, file)),
+    insert: (file, { maxStoredBytes = null, idempotent } = {}) =>
+      database.write(async (tx) => {
+        if (idempotent !== undefined) await noteObject(tx, idempotent, file);
+        await insertFile(tx, file);
+        await requireStored(tx, file, maxStoredBytes);
+      }),
 
     get: (projectId, id, now) =>
       database.read(async (tx) => {

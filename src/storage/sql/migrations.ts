@@ -3,6 +3,7 @@
 
 import { sql } from "kysely";
 import { schemaVersion1 } from "./schema-version-1.ts";
+import { schemaVersion2 } from "./schema-version-2.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 /** The database was written by a newer Offpeak. */
@@ -11,7 +12,10 @@ export class SchemaVersionError extends Error {
 }
 
 /** The statements that lead from one version to the next; the first one makes version 1. */
-const steps: readonly ((database: SqlDatabase) => readonly string[])[] = [schemaVersion1];
+const steps: readonly ((database: SqlDatabase) => readonly string[])[] = [
+  schemaVersion1,
+  schemaVersion2,
+];
 
 /** Brings the database to the newest version, in one transaction. Throws SchemaVersionError. */
 export async function migrate(database: SqlDatabase): Promise<void> {

@@ -3,7 +3,8 @@
 
 import type { Generated, GeneratedAlways, Selectable } from "kysely";
 import type { BatchStatus, Ending } from "../../core/batch.ts";
-import type { FilePurpose } from "../../core/file.ts";
+import type { FilePurpose, UploadPurpose } from "../../core/file.ts";
+import type { Upload } from "../../core/upload.ts";
 
 export interface Tables {
   schema_version: { version: number };
@@ -14,6 +15,14 @@ export interface Tables {
   shards: ShardsTable;
   journals: { shard_id: string; epoch: number; accepted_bytes: number | null };
   upstream_models: { upstream: string; models: string; discovered_at: number };
+  batch_metadata: { project_id: string; key: string; value: string; batch_seq: number };
+  batch_model_names: BatchModelNamesTable;
+  uploads: UploadsTable;
+  upload_parts: UploadPartsTable;
+  api_keys: ApiKeysTable;
+  idempotency_keys: IdempotencyKeysTable;
+  webhooks: WebhooksTable;
+  webhook_deliveries: WebhookDeliveriesTable;
 }
 
 interface FilesTable {
@@ -84,6 +93,17 @@ interface BatchesTable extends LeaseColumns, UsageColumns {
   waiting_reason: Generated<string | null>;
   /** Shards that are not done. */
   open_shards: Generated<number>;
+  /** As estimated when it was planned; 0 if it was planned by a version that did not estimate. */
+  prompt_tokens: Generated<number>;
+}
+
+/** The models by which a batch is found, for ever: those its lines name, and the one it shows. */
+interface BatchModelNamesTable {
+  project_id: string;
+  model: string;
+  batch_seq: number;
+  /** 1: a line names it; 0: it is only shown. */
+  requested: number;
 }
 
 interface ShardsTable extends LeaseColumns, UsageColumns {
@@ -99,5 +119,88 @@ interface ShardsTable extends LeaseColumns, UsageColumns {
   failed: Generated<number>;
 }
 
+interface UploadsTable {
+  id: string;
+  project_id: string;
+  filename: string;
+  purpose: UploadPurpose;
+  mime_type: string;
+  size_bytes: number;
+  file_expires_after_seconds: number | null;
+  status: Upload["status"];
+  created_at: number;
+  expires_at: number;
+  file_id: Generated<string | null>;
+  part_ids: Generated<string | null>;
+  /** The sum over its parts. */
+  part_bytes: Generated<number>;
+  /** The expiry while it is pending, then 0. */
+  open_until: number;
+  /** 1: the parts are gone. */
+  swept: Generated<number>;
+}
+
+interface UploadPartsTable {
+  id: string;
+  upload_id: string;
+  size_bytes: number;
+  sha256: string;
+  blob_key: string;
+  created_at: number;
+}
+
+interface ApiKeysTable {
+  seq: GeneratedAlways<number>;
+  id: string;
+  project_id: string;
+  secret_hash: string;
+  created_at: number;
+  last_used_at: number | null;
+  revoked_at: number | null;
+}
+
+interface IdempotencyKeysTable {
+  project_id: string;
+  key: string;
+  route: string;
+  begun_at: number;
+  /** Null, as is the object, while a request runs under the key. */
+  fingerprint: Generated<string | null>;
+  object_id: Generated<string | null>;
+}
+
+interface WebhooksTable {
+  seq: GeneratedAlways<number>;
+  id: string;
+  project_id: string;
+  url: string;
+  events: string;
+  created_at: number;
+  sealed_secret: string;
+}
+
+interface WebhookDeliveriesTable {
+  seq: GeneratedAlways<number>;
+  id: string;
+  webhook_id: string;
+  event_id: string;
+  event_type: string;
+  object_id: string;
+  created_at: number;
+  attempts: Generated<number>;
+  /** 1: an attempt has begun and nobody said what became of it. */
+  claimed: Generated<number>;
+  next_attempt_at: number | null;
+  delivered_at: Generated<number | null>;
+  last_attempt_at: Generated<number | null>;
+  last_status: Generated<number | null>;
+  last_error: Generated<string | null>;
+}
+
 export type FileRow = Selectable<FilesTable>;
 export type BatchRow = Selectable<BatchesTable>;
+export type UploadRow = Selectable<UploadsTable>;
+export type UploadPartRow = Selectable<UploadPartsTable>;
+export type ApiKeyRow = Selectable<ApiKeysTable>;
+export type WebhookRow = Selectable<WebhooksTable>;
+export type WebhookDeliveryRow = Selectable<WebhookDeliveriesTable>;

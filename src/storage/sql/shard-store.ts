@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import { ConflictError, LeaseLostError, NotFoundError } from "../../core/store.ts";
 import type { ShardClaim, ShardProgress, ShardStore } from "../../core/store.ts";
+import { showModel } from "./batch-labels.ts";
 import { changeStatus } from "./batch-status.ts";
 import { figuresFromElement, toColumns } from "./figures.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
@@ -201,15 +202,14 @@ async function giveBack(
     .executeTakeFirst();
   if (shard === undefined) throw shardLost(shardId, epoch);
   await sealJournal(tx, shardId, epoch, acceptedBytes);
-  return tx
+  const batch = await tx
     .updateTable("batches")
-    .set({
-      open_shards: sql<number>`open_shards - ${done}`,
-      model: sql<string | null>`coalesce(${progress.answeredModel}, model)`,
-    })
+    .set({ open_shards: sql<number>`open_shards - ${done}` })
     .where("id", "=", shard.batch_id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  if (progress.answeredModel !== null) await showModel(tx, batch, progress.answeredModel);
+  return batch;
 }
 
 async function sealJournal(

@@ -23,6 +23,8 @@ export interface SqlDatabase {
   now(): Expression<number>;
   /** A list as a table `item` with one row for each element: one parameter, whatever its length. */
   elements(list: readonly object[]): AliasedRawBuilder<{ value: unknown }, "item">;
+  /** A JSON object in a text column as a table with `key` and `value`, in the words of a statement. */
+  members(column: string): string;
   close(): Promise<void>;
 }
 

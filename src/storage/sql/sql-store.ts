@@ -4,16 +4,22 @@ import type { Store } from "../../core/store.ts";
 import { batchClaims } from "./batch-claims.ts";
 import { batchLifecycle } from "./batch-lifecycle.ts";
 import { batchQueries } from "./batch-queries.ts";
+import { deliveryStore, voidDeliveryClaims } from "./delivery-store.ts";
 import { fileStore } from "./file-store.ts";
+import { forgetRunning, idempotencyStore } from "./idempotency-store.ts";
+import { keyStore } from "./key-store.ts";
 import { givenBack } from "./lease.ts";
 import { modelStore } from "./model-store.ts";
 import { shardStore } from "./shard-store.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+import { uploadStore } from "./upload-store.ts";
+import { webhookStore } from "./webhook-store.ts";
 
 /** `database` is migrated; closing the store closes it. */
 export function sqlStore(database: SqlDatabase): Store {
   return {
     files: fileStore(database),
+    uploads: uploadStore(database),
     batches: {
       ...batchQueries(database),
       ...batchClaims(database),
@@ -21,12 +27,17 @@ export function sqlStore(database: SqlDatabase): Store {
     },
     shards: shardStore(database),
     models: modelStore(database),
+    keys: keyStore(database),
+    idempotency: idempotencyStore(database),
+    webhooks: { ...webhookStore(database), ...deliveryStore(database) },
 
     voidLeases: () =>
       database.write(async (tx) => {
         for (const table of ["batches", "shards"] as const) {
           await tx.updateTable(table).set(givenBack).where("lease_owner", "is not", null).execute();
         }
+        await forgetRunning(tx);
+        await voidDeliveryClaims(tx);
       }),
 
     close: () => database.close(),

@@ -74,6 +74,10 @@ export class SqliteDatabase implements SqlDatabase {
     return sql<{ value: unknown }>`json_each(${JSON.stringify(list)})`.as<"item">(sql`item`);
   }
 
+  members(column: string): string {
+    return `json_each(${column})`;
+  }
+
   async close(): Promise<void> {
     await this.#kysely.destroy();
     if (this.#connection.isOpen) this.#connection.close();

@@ -86,6 +86,10 @@ export function keyCases(open: OpenBlobStore): void {
     for (const key of gone) await expect(store.open(key)).rejects.toThrow(NotFoundError);
     await put(store, "a/b/1", "again");
     expect(await textOf(store, "a/b/1")).toBe("again");
+    // Also in folders that never were, below one that was deleted.
+    await store.deleteAll("a/");
+    await put(store, "a/new/folder/1", "new");
+    expect(await textOf(store, "a/new/folder/1")).toBe("new");
   });
 
   it("lists what is under a prefix, with the time of its last change", async () => {

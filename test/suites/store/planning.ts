@@ -11,6 +11,7 @@ import {
   batchStates,
   claimPlanningOf,
   claimShards,
+  noQueueLimits,
   read,
   someShards,
 } from "./store-under-test.ts";
@@ -19,8 +20,10 @@ import type { OpenStore } from "./store-under-test.ts";
 const plan = {
   planKey: "batches/b/plan-1",
   total: 30,
+  promptTokens: 500,
   model: "model-a",
   shards: someShards(3),
+  limits: noQueueLimits,
   at: 2_000,
 };
 const errors = [

@@ -6,17 +6,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it, onTestFinished } from "vitest";
+import type { Store } from "../../../src/core/store.ts";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { startScript } from "../blob-store/child-script.ts";
-import { describeStore, writeSchemaFixture } from "./schema-fixture.ts";
+import { describeSince2, describeStore, writeSchemaFixture } from "./schema-fixture.ts";
 import { PROJECT } from "./store-under-test.ts";
 
 // Each was made by the Offpeak that had this schema version, in the repository's root, by
 //   npm exec -- node -e "import('./test/suites/store/schema-fixture.ts').then((fixture) =>
 //     fixture.writeSchemaFixture('test/fixtures/database-schema-1.db'))"
 // Released fixtures are never made again.
-const fixtures = [{ version: 1, file: "database-schema-1.db" }];
+const fixtures = [
+  { version: 1, describe: describeStore },
+  {
+    version: 2,
+    describe: async (store: Store) => [await describeSince2(store), await describeStore(store)],
+  },
+];
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "offpeak-sqlite-"));
@@ -43,13 +50,14 @@ it("still has everything when it is opened again", async () => {
   expect(await describeStore(again)).toEqual(described);
 });
 
-it.each(fixtures)("opens a database of schema version $version", async ({ file }) => {
+it.each(fixtures)("opens a database of schema version $version", async ({ version, describe }) => {
   const folder = await temporaryFolder();
   const old = join(folder, "old.db");
-  await copyFile(new URL(`../../fixtures/${file}`, import.meta.url), old);
+  const fixture = new URL(`../../fixtures/database-schema-${version}.db`, import.meta.url);
+  await copyFile(fixture, old);
   const fresh = join(folder, "fresh.db");
   await writeSchemaFixture(fresh);
-  expect(await describeStore(await openAt(old))).toEqual(await describeStore(await openAt(fresh)));
+  expect(await describe(await openAt(old))).toEqual(await describe(await openAt(fresh)));
 });
 
 it("refuses a database of a newer version, and leaves it as it is", async () => {

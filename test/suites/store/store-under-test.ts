@@ -3,8 +3,17 @@
 
 import type { Batch, Ending, NewBatch } from "../../../src/core/batch.ts";
 import type { StoredFile } from "../../../src/core/file.ts";
-import type { NewShard, ShardClaim, ShardProgress, Store } from "../../../src/core/store.ts";
+import type {
+  NewShard,
+  QueueLimits,
+  ShardClaim,
+  ShardProgress,
+  Store,
+} from "../../../src/core/store.ts";
+import type { Upload, UploadPart } from "../../../src/core/upload.ts";
 import { noUsage } from "../../../src/core/usage.ts";
+import { webhookEventTypes } from "../../../src/core/webhook.ts";
+import type { Webhook } from "../../../src/core/webhook.ts";
 import type { FakeClock } from "../../support/fake-clock.ts";
 
 export interface StoreUnderTest {
@@ -22,7 +31,9 @@ export const OTHER_PROJECT = "proj_b";
 export const LEASE_MS = 30_000;
 export const NODE = "node_1";
 export const OTHER_NODE = "node_2";
-const DAY_MS = 86_400_000;
+export const noQueueLimits: QueueLimits = { lines: null, promptTokens: null };
+export const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 export function aFile(id: string, change: Partial<StoredFile> = {}): StoredFile {
   return {
@@ -35,6 +46,50 @@ export function aFile(id: string, change: Partial<StoredFile> = {}): StoredFile 
     blobKey: `files/${id}`,
     createdAt: 1_000,
     expiresAt: null,
+    ...change,
+  };
+}
+
+/** Pending for an hour. */
+export function anUpload(id: string, change: Partial<Upload> = {}): Upload {
+  return {
+    id,
+    projectId: PROJECT,
+    filename: `${id}.jsonl`,
+    purpose: "batch",
+    mimeType: "application/jsonl",
+    sizeBytes: 5_000,
+    fileExpiresAfterSeconds: null,
+    status: "pending",
+    createdAt: 1_000,
+    expiresAt: 1_000 + HOUR_MS,
+    fileId: null,
+    partIds: null,
+    ...change,
+  };
+}
+
+export function aPart(id: string, change: Partial<UploadPart> = {}): UploadPart {
+  return {
+    id,
+    uploadId: "upload-1",
+    sizeBytes: 1_000,
+    sha256: "ef".repeat(32),
+    blobKey: `uploads/${id}`,
+    createdAt: 1_500,
+    ...change,
+  };
+}
+
+/** Of all events. */
+export function aWebhook(id: string, change: Partial<Webhook> = {}): Webhook {
+  return {
+    id,
+    projectId: PROJECT,
+    url: `https://example.com/${id}`,
+    events: webhookEventTypes,
+    createdAt: 1_000,
+    sealedSecret: `sealed for ${id}`,
     ...change,
   };
 }
@@ -98,7 +153,13 @@ export async function claimPlanningOf(store: Store, id: string): Promise<number>
 export async function plannedBatch(
   store: Store,
   id: string,
-  plan: { shards?: NewShard[]; batch?: Partial<NewBatch> } = {},
+  plan: {
+    batch?: Partial<NewBatch>;
+    shards?: NewShard[];
+    promptTokens?: number;
+    model?: string | null;
+    limits?: QueueLimits;
+  } = {},
 ): Promise<void> {
   await store.batches.insert(aBatch(id, plan.batch));
   const epoch = await claimPlanningOf(store, id);
@@ -106,8 +167,10 @@ export async function plannedBatch(
   await store.batches.finishPlanning(id, epoch, {
     planKey: `batches/${id}/plan-${epoch}`,
     total: shards.reduce((sum, shard) => sum + shard.entryCount, 0),
-    model: "model-a",
+    promptTokens: plan.promptTokens ?? 500,
+    model: plan.model === undefined ? "model-a" : plan.model,
     shards,
+    limits: plan.limits ?? noQueueLimits,
     at: 2_000,
   });
 }

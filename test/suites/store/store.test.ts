@@ -7,17 +7,24 @@ import { describe, onTestFinished } from "vitest";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { batchCases } from "./batches.ts";
+import { deliveryCases } from "./deliveries.ts";
 import { demandCases } from "./demands.ts";
 import { endingCases } from "./ending.ts";
 import { fileCases } from "./files.ts";
+import { findingCases } from "./finding.ts";
+import { idempotencyCases } from "./idempotency.ts";
 import { journalCases } from "./journals.ts";
+import { keyCases } from "./keys.ts";
+import { limitCases } from "./limits.ts";
 import { modelCases } from "./models.ts";
 import { pagingCases } from "./paging.ts";
 import { planningCases } from "./planning.ts";
 import { shardModelCases } from "./shard-model.ts";
 import { shardCases } from "./shards.ts";
 import type { OpenStore } from "./store-under-test.ts";
+import { uploadCases } from "./uploads.ts";
 import { voidLeaseCases } from "./void-leases.ts";
+import { webhookCases } from "./webhooks.ts";
 
 const drivers: Record<string, OpenStore> = {
   "SQLite in memory": async () => {
@@ -47,11 +54,17 @@ describe.each(Object.keys(drivers))("Store: %s", (driver) => {
   describe("files", () => {
     fileCases(open);
   });
+  describe("uploads", () => {
+    uploadCases(open);
+  });
   describe("pages", () => {
     pagingCases(open);
   });
   describe("batches", () => {
     batchCases(open);
+  });
+  describe("finding", () => {
+    findingCases(open);
   });
   describe("planning", () => {
     planningCases(open);
@@ -76,5 +89,20 @@ describe.each(Object.keys(drivers))("Store: %s", (driver) => {
   });
   describe("models", () => {
     modelCases(open);
+  });
+  describe("limits", () => {
+    limitCases(open);
+  });
+  describe("keys", () => {
+    keyCases(open);
+  });
+  describe("idempotency", () => {
+    idempotencyCases(open);
+  });
+  describe("webhooks", () => {
+    webhookCases(open);
+  });
+  describe("deliveries", () => {
+    deliveryCases(open);
   });
 });

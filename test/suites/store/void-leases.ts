@@ -6,7 +6,10 @@ import {
   LEASE_MS,
   NODE,
   OTHER_NODE,
+  PROJECT,
   aBatch,
+  aFile,
+  aWebhook,
   batchStates,
   claimAssemblingOf,
   claimPlanningOf,
@@ -63,5 +66,46 @@ export function voidLeaseCases(open: OpenStore): void {
     expect(await store.shards.journals("running")).toEqual([
       { shardId, epoch, acceptedBytes: null },
     ]);
+  });
+
+  it("frees keys under which a request ran, and keeps those that are done", async () => {
+    const { store, peer } = await open();
+    const begin = (key: string) => peer.idempotency.begin(PROJECT, key, "POST /v1/files", 1_000);
+    for (const key of ["running", "done"]) await begin(key);
+    const idempotent = { projectId: PROJECT, key: "done", fingerprint: "f" };
+    await store.files.insert(aFile("file-1"), { idempotent });
+    await store.voidLeases();
+    expect(await begin("running")).toEqual({ kind: "begun" });
+    expect(await begin("done")).toMatchObject({ kind: "done", objectId: "file-1" });
+  });
+
+  it("makes claimed deliveries due at once, and leaves the others as they are", async () => {
+    const { store, peer } = await open();
+    await store.webhooks.insert(aWebhook("w"));
+    for (const id of ["claimed", "delivered", "failed", "waiting"]) {
+      const event = { eventId: id, eventType: "batch.failed", objectId: "b" };
+      const createdAt = id === "waiting" ? 60_000 : 1_000;
+      await store.webhooks.addDelivery({ ...event, id, webhookId: "w", createdAt });
+    }
+    await store.webhooks.claimDue(5_000, LEASE_MS, 10);
+    for (const [id, nextAttemptAt] of [
+      ["delivered", null],
+      ["failed", 50_000],
+    ] as const) {
+      const error = id === "failed" ? "no answer" : null;
+      await store.webhooks.recordAttempt(id, 1, { at: 5_100, status: null, error, nextAttemptAt });
+    }
+    await store.voidLeases();
+    const due = await peer.webhooks.claimDue(5_200, LEASE_MS, 10);
+    expect(due.map(({ delivery }) => [delivery.id, delivery.attempts])).toEqual([["claimed", 2]]);
+    await store.webhooks.recordAttempt("claimed", 1, {
+      at: 5_300,
+      status: 200,
+      error: null,
+      nextAttemptAt: null,
+    });
+    // The first owner's word came too late: the second claim stands.
+    expect(await peer.webhooks.claimDue(5_200 + LEASE_MS - 1, LEASE_MS, 10)).toEqual([]);
+    expect(await peer.webhooks.claimDue(5_200 + LEASE_MS, LEASE_MS, 10)).toHaveLength(1);
   });
 }

@@ -1,0 +1,31 @@
+// How much a project stores: its visible files, and the parts of its uploads that are still open.
+// Summed along indexes that hold nothing else, so that hidden files cost nothing.
+
+import { sql } from "kysely";
+import { LimitExceededError } from "../../core/store.ts";
+import type { Tx } from "./sql-database.ts";
+
+/**
+ * What was just added, at its creation, leaves the project within `maxBytes` (null: no limit).
+ * Throws LimitExceededError.
+ */
+export async function requireStored(
+  tx: Tx,
+  added: { projectId: string; createdAt: number },
+  maxBytes: number | null,
+): Promise<void> {
+  if (maxBytes === null) return;
+  const { projectId, createdAt } = added;
+  const { rows } = await sql<{ bytes: number }>`
+    select cast(coalesce(sum(bytes), 0) as bigint) as bytes from (
+      select sum(size_bytes) as bytes from files
+        where reclaimed = 0 and project_id = ${projectId} and visible_until is null
+      union all
+      select sum(size_bytes) from files
+        where reclaimed = 0 and project_id = ${projectId} and visible_until > ${createdAt}
+      union all
+      select sum(part_bytes) from uploads
+        where swept = 0 and project_id = ${projectId} and open_until > ${createdAt}
+    ) as stored`.execute(tx);
+  if (rows[0]!.bytes > maxBytes) throw new LimitExceededError("stored-bytes", maxBytes);
+}
