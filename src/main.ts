@@ -3,25 +3,99 @@
 
 import { join } from "node:path";
 import { BatchService } from "./batches/batch-service.ts";
+import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/config.ts";
-import { systemClock } from "./core/clock.ts";
+import { projectLimitsOf } from "./config/project-config.ts";
+import { type Clock, systemClock } from "./core/clock.ts";
+import { batchEndpoints } from "./core/endpoints.ts";
+import { isLoopback } from "./core/loopback.ts";
 import { Signals } from "./core/signals.ts";
+import type { Store } from "./core/store.ts";
 import { Engine } from "./engine/engine.ts";
 import { FileService } from "./files/file-service.ts";
 import { buildApp } from "./http/app.ts";
+import { IdempotencyKeys } from "./http/idempotency.ts";
 import { Lanes } from "./lanes/lanes.ts";
+import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
+import { fetchRemoteFile } from "./network/remote-file.ts";
 import { createLog } from "./observability/log.ts";
 import { createMetrics } from "./observability/metrics.ts";
+import { ApiKeys } from "./projects/api-keys.ts";
+import { ProjectWebhooks } from "./projects/project-webhooks.ts";
+import { SecretBox } from "./projects/secret-box.ts";
 import { lockDataDirectory } from "./storage/disk/data-directory-lock.ts";
 import { openDiskBlobStore } from "./storage/disk/disk-blob-store.ts";
+import { createFolder } from "./storage/disk/durable-folders.ts";
+import { secretKeyOf } from "./storage/disk/secret-key-file.ts";
 import { openSqliteStore } from "./storage/sql/sqlite.ts";
+import { UploadService } from "./uploads/upload-service.ts";
 import { HttpUpstream } from "./upstream/http-upstream.ts";
+import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 
 export interface RunningServer {
   /** Where it listens, such as `http://127.0.0.1:8024`. */
   url: string;
   /** Takes no more requests or work, hands back what it has, and closes everything. */
   stop(): Promise<void>;
+}
+
+/** What can be done to a server's data beside a running server. */
+export interface Administration extends AsyncDisposable {
+  keys: ApiKeys;
+  webhooks: ProjectWebhooks;
+}
+
+/** Opens the data of a server, whether one runs on it or not. Throws an error that says what to do. */
+export async function openAdministration(config: Config): Promise<Administration> {
+  await createFolder(config.dataDir);
+  const store = await openStore(config, systemClock);
+  return {
+    keys: apiKeysOf(config, store, systemClock),
+    webhooks: projectWebhooksOf(config, store, new Signals(), await secretsOf(config), systemClock),
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+}
+
+function openStore({ dataDir }: Config, clock: Clock): Promise<Store> {
+  return openSqliteStore({ path: join(dataDir, "offpeak.db"), clock });
+}
+
+function apiKeysOf({ adminKey }: Config, { keys }: Store, clock: Clock): ApiKeys {
+  return new ApiKeys({ keys, clock, adminKey: adminKey?.reveal() });
+}
+
+async function secretsOf({ secretKey, dataDir }: Config): Promise<SecretBox> {
+  return new SecretBox(secretKey?.reveal() ?? (await secretKeyOf(dataDir)));
+}
+
+function projectWebhooksOf(
+  { allowPrivateAddresses }: Config,
+  { webhooks }: Store,
+  signals: Signals,
+  secrets: SecretBox,
+  clock: Clock,
+): ProjectWebhooks {
+  const refusalOfUrl = (url: string) => {
+    try {
+      checkOutgoingUrl(url, { allowPrivate: allowPrivateAddresses });
+      return undefined;
+    } catch (error) {
+      if (error instanceof OutgoingUrlError) return error.message;
+      throw error;
+    }
+  };
+  return new ProjectWebhooks({ webhooks, secrets, signals, clock, refusalOfUrl });
+}
+
+/** Throws ConfigError when strangers could use the server. */
+async function checkOpenness({ host, insecureNoAuth }: Config, keys: ApiKeys): Promise<void> {
+  if (isLoopback(host) || insecureNoAuth || !(await keys.isOpen())) return;
+  throw new ConfigError(
+    `host ${JSON.stringify(host)} can be reached from other machines, and there is no API key yet to keep ` +
+      "strangers out. Make one with `offpeak keys create --project NAME` (with the same --data-dir), set " +
+      "OFFPEAK_ADMIN_KEY, or leave --host at 127.0.0.1; or add --insecure-no-auth if everyone who can reach " +
+      "this address may use it.",
+  );
 }
 
 /**
@@ -55,13 +129,16 @@ async function startParts(
   const lockedAt = clock.now();
   closers.push(() => log.info("stopped"));
   closers.push(() => lock.release());
-  const store = await openSqliteStore({ path: join(config.dataDir, "offpeak.db"), clock });
+  const store = await openStore(config, clock);
   closers.push(() => store.close());
+  const keys = apiKeysOf(config, store, clock);
+  await checkOpenness(config, keys);
   // The lock says that whoever held leases here is dead.
   await store.voidLeases();
   const blobs = await openDiskBlobStore({ directory: config.dataDir });
   closers.push(() => blobs.close());
 
+  const limitsOf = (projectId: string) => projectLimitsOf(config, projectId);
   const metrics = createMetrics(() => store.batches.countByStatus());
   const upstreams = config.upstreams.map((upstream) => ({
     concurrency: upstream.concurrency,
@@ -71,6 +148,7 @@ async function startParts(
       apiKey: upstream.apiKey?.reveal() ?? null,
       models: upstream.models ?? null,
       endpoints: upstream.endpoints,
+      attachments: upstream.attachments,
       requestTimeoutMs: config.requestTimeoutMs,
       answerSizeBytes: config.limits.answerSizeBytes,
       clock,
@@ -97,22 +175,38 @@ async function startParts(
     log,
     metrics,
     settings: config,
+    limitsOf,
+    fetchRemote: (url, options) =>
+      fetchRemoteFile(url, { ...options, allowPrivate: config.allowPrivateAddresses }),
     aloneSince: lockedAt,
   });
   closers.push(() => engine.stop());
   engine.start();
 
+  const secrets = await secretsOf(config);
+  const deliverer = new WebhookDeliverer({
+    store: store.webhooks,
+    clock,
+    log,
+    unseal: (sealed) => secrets.open(sealed),
+    allowPrivateAddresses: config.allowPrivateAddresses,
+    pollMs: config.pollMs,
+  });
+  closers.push(() => deliverer.stop());
+  closers.push(signals.on("batch-ended", () => deliverer.wake()));
+  deliverer.start();
+
   const startedAt = clock.now();
+  const { freeSpaceFloorBytes, limits } = config;
+  const kept = { blobs, signals, clock, limits, limitsOf, freeSpaceFloorBytes };
   const app = buildApp({
-    files: new FileService({
-      files: store.files,
-      blobs,
-      signals,
-      clock,
-      limits: config.limits,
-      freeSpaceFloorBytes: config.freeSpaceFloorBytes,
-    }),
-    batches: new BatchService({ batches: store.batches, signals, clock }),
+    files: new FileService({ ...kept, files: store.files }),
+    uploads: new UploadService({ ...kept, files: store.files, uploads: store.uploads }),
+    batches: new BatchService({ ...kept, batches: store.batches }),
+    idempotency: new IdempotencyKeys(store.idempotency, clock),
+    endpoints: batchEndpoints(config.upstreams.flatMap(({ endpoints }) => endpoints)),
+    keys,
+    webhooks: projectWebhooksOf(config, store, signals, secrets, clock),
     metrics,
     log,
     listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),

@@ -2,6 +2,7 @@
 // nearest thing it does know.
 import { readFileSync } from "node:fs";
 import { Command, type CommanderError } from "commander";
+import { keysCommand, webhooksCommand } from "./administer.ts";
 import { serveCommand } from "./serve.ts";
 import { simulateCommand } from "./simulate.ts";
 
@@ -13,13 +14,19 @@ export function buildProgram(exit: (code: number) => never): Command {
     .description("The OpenAI Batch API for models you run yourself.")
     .version(packageVersion(), "-V, --version")
     .addCommand(serveCommand())
+    .addCommand(keysCommand())
+    .addCommand(webhooksCommand())
     .addCommand(simulateCommand());
   // commander exits with 1 for wrong usage, which is ours for a failure at work.
   const onExit = ({ exitCode }: CommanderError) => exit(exitCode === 0 ? 0 : USAGE_ERROR);
-  for (const command of [program, ...program.commands]) {
+  for (const command of withSubcommands(program)) {
     command.exitOverride(onExit).showHelpAfterError("Run it with --help to see what it takes.");
   }
   return program;
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
 function packageVersion(): string {

@@ -1,17 +1,17 @@
 // `offpeak serve`: reads the configuration, starts the server, and stops it once when told to. What
 // goes wrong is one message without a stack: exit code 2 for a wrong setting, 1 for anything else.
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { Command, Option } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import { type Config, type ConfigSources, loadConfig } from "../config/config.ts";
-import { type Setting, flagName } from "../config/setting.ts";
 import { limitSettings, settings } from "../config/settings.ts";
+import { flagsOf, optionOf, readFile } from "./flags.ts";
 
 const EXAMPLES = `
 Every flag can also be a variable (--data-dir is OFFPEAK_DATA_DIR) or a key in offpeak.yaml (data_dir);
 flags win over variables, and variables over the file. OFFPEAK_UPSTREAM_API_KEY holds the key sent to the
-upstreams given by --upstream.
+upstreams given by --upstream, OFFPEAK_ADMIN_KEY the one that opens the admin API, and OFFPEAK_SECRET_KEY what
+encrypts the secrets in the database.
 
 Examples:
   vLLM        $ vllm serve meta-llama/Llama-3.1-8B-Instruct
@@ -21,7 +21,8 @@ Examples:
   llama.cpp   $ llama-server -m model.gguf --port 8080
               $ offpeak serve --upstream http://localhost:8080/v1
 
-Then point any OpenAI SDK at http://127.0.0.1:8024/v1; any API key will do.`;
+Then point any OpenAI SDK at http://127.0.0.1:8024/v1; any API key will do, until you make some with
+offpeak keys create.`;
 
 /** The subcommand, to be added to the program. */
 export function serveCommand(): Command {
@@ -62,6 +63,7 @@ async function serve(command: Command, flags: ConfigSources["flags"]): Promise<v
     const { url } = await starting;
     console.log(`Offpeak listens on ${url}. Base URL for OpenAI SDKs: ${url}/v1`);
   } catch (error) {
+    if (error instanceof ConfigError) fail(error.message, 2);
     fail(startFailure(error as NodeJS.ErrnoException, config));
   }
 }
@@ -83,9 +85,9 @@ function stopOnSignal(starting: Promise<{ stop(): Promise<void> }>): void {
   process.on("SIGTERM", onSignal);
 }
 
-function fail(message: string): never {
+function fail(message: string, exitCode = 1): never {
   console.error(`offpeak: ${message}`);
-  process.exit(1);
+  process.exit(exitCode);
 }
 
 function startFailure({ code, message }: NodeJS.ErrnoException, { host, port }: Config): string {
@@ -102,43 +104,9 @@ function startFailure({ code, message }: NodeJS.ErrnoException, { host, port }: 
   }
 }
 
-function optionOf({
-  path,
-  description,
-  kind,
-  fallback,
-}: Setting<string | number | boolean>): Option {
-  const flag = flagName(path);
-  if (kind.argument === undefined) return new Option(flag, description);
-  return new Option(`${flag} <${kind.argument}>`, `${description} (default: ${fallback})`);
-}
-
 function repeatable(flag: string, description: string): Option {
   return new Option(flag, description).argParser((value, earlier: string[] | undefined) => [
     ...(earlier ?? []),
     value,
   ]);
-}
-
-function flagsOf(command: Command): ConfigSources["flags"] {
-  const flags: Record<string, string | true | string[] | undefined> = {};
-  for (const option of command.options) {
-    const name = option.attributeName();
-    flags[option.long ?? name] = command.getOptionValue(name) as
-      | string
-      | true
-      | string[]
-      | undefined;
-  }
-  return flags;
-}
-
-function readFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return undefined;
-    throw new ConfigError(`${path}: can't be read: ${message}.`);
-  }
 }

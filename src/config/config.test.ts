@@ -184,7 +184,7 @@ test.each<[string, Given, string]>([
   [
     "unknown variable",
     { env: { OFFPEAK_PROT: "1" } },
-    "OFFPEAK_PROT: unknown variable. Known: OFFPEAK_ALLOW_SEVERAL_MODELS, ",
+    "OFFPEAK_PROT: unknown variable. Known: OFFPEAK_ADMIN_KEY, ",
   ],
   [
     "file of wrong type",
@@ -246,7 +246,7 @@ test.each<[string, Given, string]>([
   [
     "unknown key of an upstream",
     { yaml: upstreamYaml("prices: 1") },
-    'offpeak.yaml: upstreams[0]: unknown key "prices". Known here: name, base_url, api_key, models, endpoints, limits.',
+    'offpeak.yaml: upstreams[0]: unknown key "prices". Known here: name, base_url, api_key, models, endpoints, attachments, limits.',
   ],
   [
     "models no list",
@@ -318,11 +318,6 @@ test.each<[string, Given, string]>([
     { flags: upstream, yaml: "model_aliases: { gpt: 4 }" },
     "offpeak.yaml: model_aliases.gpt: expected the name of a model, got 4.",
   ],
-  [
-    "open to other machines",
-    { flags: { ...upstream, "--host": "0.0.0.0" } },
-    'host "0.0.0.0" can be reached from other machines',
-  ],
 ])("%s is refused with its place", (_name, given, message) => {
   expect(messageOf(given)).toContain(message);
 });
@@ -331,11 +326,6 @@ test("credentials in a URL are refused and not repeated", () => {
   const message = messageOf({ flags: { "--upstream": ["http://me:sk-secret@a/v1"] } });
   expect(message).toContain("--upstream: the URL holds credentials. Take them out");
   expect(message).not.toContain("sk-secret");
-});
-
-test("another address needs to be wanted", () => {
-  const flags = { ...upstream, "--host": "0.0.0.0", "--insecure-no-auth": true as const };
-  expect(load({ flags })).toMatchObject({ host: "0.0.0.0", insecureNoAuth: true });
 });
 
 test.each([

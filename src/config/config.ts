@@ -1,8 +1,9 @@
 // The configuration of a server: flags, environment and file, in that order of strength, as one
 // typed and frozen value; or one error that says where something is wrong and what belongs there.
 import type { Limits } from "../core/limits.ts";
-import { isLoopback } from "../core/loopback.ts";
 import { ConfigError, refuse } from "./config-error.ts";
+import { type ProjectsConfig, readProjects } from "./project-config.ts";
+import { Secret, readSecret } from "./secret.ts";
 import { type SettingSources, flagName, readSetting, variableName } from "./setting.ts";
 import { limitSettings, settings } from "./settings.ts";
 import { type UpstreamConfig, upstreamsFromUrls, upstreamsFromYaml } from "./upstream-config.ts";
@@ -12,16 +13,23 @@ type SettingValue<S> = S extends { fallback: infer T } ? T : never;
 
 export type Config = Readonly<{
   [Name in keyof typeof settings]: SettingValue<(typeof settings)[Name]>;
-}> & {
-  readonly limits: Readonly<Limits>;
-  readonly upstreams: readonly Readonly<UpstreamConfig>[];
-  /** Model as files name it → model as the upstream knows it. */
-  readonly modelAliases: Readonly<Record<string, string>>;
-};
+}> &
+  Readonly<ProjectsConfig> & {
+    readonly limits: Readonly<Limits>;
+    /** Opens the admin routes. Undefined: they are closed. */
+    readonly adminKey: Secret | undefined;
+    /** Encrypts the secrets in the database. Undefined: a file in the data directory does. */
+    readonly secretKey: Secret | undefined;
+    readonly upstreams: readonly Readonly<UpstreamConfig>[];
+    /** Model as files name it → model as the upstream knows it. */
+    readonly modelAliases: Readonly<Record<string, string>>;
+  };
 
 export interface ConfigSources extends Pick<SettingSources, "flags" | "env"> {
   /** The text of a file; undefined when there is none. */
   readFile: (path: string) => string | undefined;
+  /** True for commands that only need to find the data. */
+  upstreamsOptional?: boolean;
 }
 
 const DEFAULT_FILE = "offpeak.yaml";
@@ -32,12 +40,30 @@ const otherVariables = [
   "OFFPEAK_UPSTREAM",
   "OFFPEAK_UPSTREAM_API_KEY",
   "OFFPEAK_MODEL_ALIAS",
+  "OFFPEAK_ADMIN_KEY",
+  "OFFPEAK_SECRET_KEY",
 ];
+/** Keys of the file beside those of `allSettings`. */
+const otherKeys = [
+  "limits",
+  "upstreams",
+  "model_aliases",
+  "admin_key",
+  "secret_key",
+  "project_limits",
+  "projects",
+];
+const KEY_CHARACTERS = 16;
 /** What Kubernetes sets in every container when a service's name begins with "offpeak". */
 const KUBERNETES_LINK = /^OFFPEAK_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/;
 
 /** Reads the configuration. Throws ConfigError. */
-export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
+export function loadConfig({
+  flags,
+  env,
+  readFile,
+  upstreamsOptional = false,
+}: ConfigSources): Config {
   refuseUnknownVariables(env);
   const file = readConfigFile(flags["--config"] ?? env["OFFPEAK_CONFIG"], readFile);
   const yamlPlace = (path: readonly string[]) => `${file.name}: ${path.join(".")}`;
@@ -51,10 +77,12 @@ export function loadConfig({ flags, env, readFile }: ConfigSources): Config {
   const config: Config = {
     ...readAll(settings, sources),
     limits: readAll(limitSettings, sources),
-    upstreams: readUpstreams(sources),
+    ...readProjects(yamlPlace, file.root),
+    upstreams: readUpstreams(sources, upstreamsOptional),
     modelAliases: readAliases(sources),
+    adminKey: readKey("admin_key", sources),
+    secretKey: readKey("secret_key", sources),
   };
-  checkListening(config);
   return deepFreeze(config);
 }
 
@@ -90,19 +118,22 @@ function readConfigFile(
   }
   const root = text === undefined ? {} : parseYaml(name, text);
   const roots = Object.values(settings).map(({ path }) => path[0] as string);
-  refuseUnknownKeys(name, root, [...roots, "limits", "upstreams", "model_aliases"]);
+  refuseUnknownKeys(name, root, [...roots, ...otherKeys]);
   const limits = root["limits"] === undefined ? {} : asMapping(`${name}: limits`, root["limits"]);
   const limitNames = Object.values(limitSettings).map(({ path }) => path[1] as string);
   refuseUnknownKeys(`${name}: limits`, limits, limitNames);
   return { name, root, limits };
 }
 
-function readUpstreams({ flags, env, yamlPlace, yamlValue }: SettingSources): UpstreamConfig[] {
+function readUpstreams(
+  { flags, env, yamlPlace, yamlValue }: SettingSources,
+  optional: boolean,
+): UpstreamConfig[] {
   const given = listOf("upstream", flags, env);
   const upstreams = given
     ? upstreamsFromUrls(given.place, given.items, env)
     : upstreamsFromYaml(yamlPlace(["upstreams"]), yamlValue(["upstreams"]) ?? [], env);
-  if (upstreams.length === 0) {
+  if (upstreams.length === 0 && !optional) {
     throw new ConfigError(
       "No upstream: say where your models run, as --upstream http://localhost:8000/v1, as " +
         "OFFPEAK_UPSTREAM, or under upstreams in offpeak.yaml.",
@@ -153,12 +184,18 @@ function listOf(
   return { place: variableName([name]), items: variable.split(",").map((item) => item.trim()) };
 }
 
-function checkListening({ host, insecureNoAuth }: Config): void {
-  if (isLoopback(host) || insecureNoAuth) return;
+/** A key from its variable, or from the file; never from a flag, which every process can see. */
+function readKey(name: string, { env, yamlPlace, yamlValue }: SettingSources): Secret | undefined {
+  const variable = variableName([name]);
+  const inFile = yamlValue([name]);
+  const place = env[variable] ? variable : yamlPlace([name]);
+  if (!env[variable] && inFile === undefined) return undefined;
+  const secret = env[variable] ? new Secret(env[variable]) : readSecret(place, inFile, env);
+  const { length } = secret.reveal();
+  if (length >= KEY_CHARACTERS) return secret;
   throw new ConfigError(
-    `host ${JSON.stringify(host)} can be reached from other machines, and Offpeak has no API keys to ` +
-      "keep strangers out. Leave --host at 127.0.0.1, or add --insecure-no-auth if everyone who " +
-      "can reach this address may use it.",
+    `${place}: expected at least ${KEY_CHARACTERS} characters, got ${length}. ` +
+      "Make one with: openssl rand -hex 32",
   );
 }
 

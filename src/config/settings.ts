@@ -18,7 +18,13 @@ export const settings = {
     ["insecure_no_auth"],
     yesOrNo,
     false,
-    "listen beyond this machine although anyone there could use it",
+    "listen beyond this machine without API keys, although anyone there could use it",
+  ),
+  allowPrivateAddresses: setting(
+    ["allow_private_addresses"],
+    yesOrNo,
+    false,
+    "let webhooks and image URLs reach this machine and private networks",
   ),
   allowSeveralModels: setting(
     ["allow_several_models"],
@@ -93,6 +99,18 @@ export const limitSettings = {
     defaultLimits.fileSizeBytes,
     100 * GIB,
     "largest file of any other purpose",
+  ),
+  uploadSizeBytes: limit(
+    "upload_size_bytes",
+    defaultLimits.uploadSizeBytes,
+    100 * GIB,
+    "largest file that is uploaded in parts",
+  ),
+  partSizeBytes: limit(
+    "part_size_bytes",
+    defaultLimits.partSizeBytes,
+    GIB,
+    "largest part of an upload",
   ),
   lineSizeBytes: limit(
     "line_size_bytes",

@@ -1,9 +1,10 @@
 // The upstreams of a configuration: from the file, with all their settings, or from bare URLs.
-import { defaultUpstreamEndpoints, endpointPaths } from "../core/endpoints.ts";
+import { defaultUpstreamEndpoints, isEndpointPath } from "../core/endpoints.ts";
+import { type AttachmentForm, attachmentForms } from "../core/upstream.ts";
 import { hostAndPort, readBaseUrl } from "./base-url.ts";
-import { ConfigError, refuse } from "./config-error.ts";
-import { Secret } from "./secret.ts";
-import { wholeNumber } from "./setting.ts";
+import { refuse } from "./config-error.ts";
+import { Secret, readSecret } from "./secret.ts";
+import { oneOf, wholeNumber } from "./setting.ts";
 import { type Mapping, asMapping, refuseUnknownKeys } from "./yaml-file.ts";
 
 export interface UpstreamConfig {
@@ -14,6 +15,8 @@ export interface UpstreamConfig {
   /** Left out: whatever the upstream lists. */
   models?: readonly string[];
   endpoints: readonly string[];
+  /** How it takes the files that lines refer to. */
+  attachments: AttachmentForm;
   /** Most requests in flight at once, per model. */
   concurrency: number;
 }
@@ -21,6 +24,9 @@ export interface UpstreamConfig {
 type Env = Readonly<Record<string, string | undefined>>;
 
 const DEFAULT_CONCURRENCY = 64;
+const DEFAULT_ATTACHMENTS: AttachmentForm = "multipart";
+const attachmentForm = oneOf(...attachmentForms);
+const MAX_ENDPOINTS = 100;
 const concurrency = wholeNumber(1, 10_000);
 const NAME = /^[A-Za-z0-9._:-]{1,100}$/;
 
@@ -38,6 +44,7 @@ export function upstreamsFromUrls(
       baseUrls: [url.href],
       ...(key ? { apiKey: new Secret(key) } : {}),
       endpoints: defaultUpstreamEndpoints,
+      attachments: DEFAULT_ATTACHMENTS,
       concurrency: DEFAULT_CONCURRENCY,
     };
   });
@@ -53,18 +60,20 @@ export function upstreamsFromYaml(place: string, value: unknown, env: Env): Upst
 }
 
 function upstreamFromYaml(place: string, entry: Mapping, env: Env): UpstreamConfig {
-  const known = ["name", "base_url", "api_key", "models", "endpoints", "limits"];
+  const known = ["name", "base_url", "api_key", "models", "endpoints", "attachments", "limits"];
   refuseUnknownKeys(place, entry, known);
-  const { name, base_url: baseUrl, api_key: apiKey, models, endpoints, limits } = entry;
+  const { name, base_url: baseUrl, api_key: apiKey, models, endpoints } = entry;
+  const { attachments, limits } = entry;
   if (typeof name !== "string" || !NAME.test(name)) {
     return refuse(`${place}.name`, "a name of letters, digits and . _ : - (at most 100)", name);
   }
   return {
     name,
     baseUrls: readBaseUrls(`${place}.base_url`, baseUrl),
-    ...(apiKey === undefined ? {} : { apiKey: readKey(`${place}.api_key`, apiKey, env) }),
+    ...(apiKey === undefined ? {} : { apiKey: readSecret(`${place}.api_key`, apiKey, env) }),
     ...(models === undefined ? {} : { models: readNames(`${place}.models`, "models", models) }),
     endpoints: readEndpoints(`${place}.endpoints`, endpoints),
+    attachments: readAttachments(`${place}.attachments`, attachments),
     concurrency: readConcurrency(`${place}.limits`, limits),
   };
 }
@@ -73,23 +82,6 @@ function readBaseUrls(place: string, value: unknown): string[] {
   if (!Array.isArray(value)) return [readBaseUrl(place, value).href];
   if (value.length === 0) return refuse(place, "at least one URL", value);
   return value.map((item, index) => readBaseUrl(`${place}[${index}]`, item).href);
-}
-
-function readKey(place: string, value: unknown, env: Env): Secret {
-  if (typeof value !== "string" || value === "") {
-    throw new ConfigError(`${place}: expected text such as \${MY_KEY}, got something else.`);
-  }
-  const key = value.replaceAll(/\$\{([^}]*)\}/g, (_, variable: string) => {
-    return env[variable] || missingKey(place, variable);
-  });
-  return new Secret(key);
-}
-
-function missingKey(place: string, variable: string): never {
-  throw new ConfigError(
-    `${place}: the environment variable ${variable} that it names is not set. ` +
-      "Set it, or leave api_key out if the upstream needs no key.",
-  );
 }
 
 function readNames(place: string, what: string, value: unknown): string[] {
@@ -103,9 +95,20 @@ function readNames(place: string, what: string, value: unknown): string[] {
 function readEndpoints(place: string, value: unknown): readonly string[] {
   if (value === undefined) return defaultUpstreamEndpoints;
   const paths = readNames(place, "endpoints", value);
-  const unknown = paths.find((path) => !endpointPaths.includes(path));
-  if (unknown !== undefined) refuse(place, `some of ${endpointPaths.join(", ")}`, unknown);
+  if (paths.length > MAX_ENDPOINTS) {
+    refuse(place, `at most ${MAX_ENDPOINTS} endpoints`, `${paths.length} of them`);
+  }
+  const unfit = paths.findIndex((path) => !isEndpointPath(path));
+  if (unfit >= 0) {
+    const expected = "a path such as /v1/rerank, of lower-case letters, digits and _ . -";
+    refuse(`${place}[${unfit}]`, expected, paths[unfit]);
+  }
   return paths;
+}
+
+function readAttachments(place: string, value: unknown): AttachmentForm {
+  if (value === undefined) return DEFAULT_ATTACHMENTS;
+  return attachmentForm.fromYaml(value) ?? refuse(place, attachmentForm.expected, value);
 }
 
 function readConcurrency(place: string, value: unknown): number {
