@@ -1,22 +1,36 @@
-// A blob as a stream for an HTTP answer: read in pieces as fast as they are taken, closed however
-// the stream ends.
+// A blob, or a range of it, as a stream for an HTTP answer: read in pieces as fast as they are taken,
+// closed however the stream ends.
 import { Readable } from "node:stream";
 import type { BlobReader } from "../core/blob-store.ts";
 
 const PIECE_BYTES = 256 * 1024;
 
+/** Positions in a blob: from `start` up to but not including `end`. */
+export interface ByteSpan {
+  start: number;
+  end: number;
+}
+
 export class BlobStream extends Readable {
   readonly #reader: BlobReader;
-  #position = 0;
+  readonly #end: number;
+  #position: number;
 
   /** Owns the reader from now on. */
-  constructor(reader: BlobReader) {
+  constructor(reader: BlobReader, { start, end }: ByteSpan) {
     super({ highWaterMark: PIECE_BYTES });
     this.#reader = reader;
+    this.#position = start;
+    this.#end = end;
   }
 
   override _read(): void {
-    this.#reader.read(this.#position, PIECE_BYTES).then(
+    const length = Math.min(PIECE_BYTES, this.#end - this.#position);
+    if (length === 0) {
+      this.push(null);
+      return;
+    }
+    this.#reader.read(this.#position, length).then(
       (piece) => {
         this.#position += piece.length;
         this.push(piece.length === 0 ? null : piece);

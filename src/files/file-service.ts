@@ -10,12 +10,14 @@ import {
   type UploadPurpose,
   downloadablePurposes,
 } from "../core/file.ts";
-import { DEFAULT_BATCH_FILE_LIFETIME_SECONDS, type Limits } from "../core/limits.ts";
+import type { IdempotentRequest } from "../core/idempotency-store.ts";
+import type { Limits } from "../core/limits.ts";
+import type { ProjectLimits } from "../core/project.ts";
 import type { Signals } from "../core/signals.ts";
-import { type FileStore, NotFoundError, type Page, StorageFullError } from "../core/store.ts";
+import { type FileStore, NotFoundError, type Page } from "../core/store.ts";
 import { checkBatchUpload } from "./batch-gate.ts";
-import { BlobStream } from "./blob-stream.ts";
-import { type StagedFile, stageFile, tooLarge } from "./staged-file.ts";
+import { BlobStream, type ByteSpan } from "./blob-stream.ts";
+import { type NewFile, type StagedFile, fileRecord, stageFile, tooLarge } from "./staged-file.ts";
 
 export interface FileServiceParts {
   files: FileStore;
@@ -23,15 +25,9 @@ export interface FileServiceParts {
   signals: Signals;
   clock: Clock;
   limits: Pick<Limits, "batchFileSizeBytes" | "fileSizeBytes">;
+  limitsOf: (projectId: string) => Pick<ProjectLimits, "storedBytes">;
   /** Uploads are refused while less space than this is free. */
   freeSpaceFloorBytes: number;
-}
-
-export interface NewFile {
-  filename: string;
-  purpose: UploadPurpose;
-  /** Counted from the file's creation. Undefined: 30 days for batch inputs, else never. */
-  expiresAfterSeconds: number | undefined;
 }
 
 export interface FileQuery {
@@ -58,39 +54,29 @@ export class FileService {
     purpose: UploadPurpose | undefined,
   ): Promise<StagedFile> {
     const { blobs, freeSpaceFloorBytes } = this.#parts;
-    const freeBytes = await blobs.freeBytes();
-    if (freeBytes !== undefined && freeBytes < freeSpaceFloorBytes) {
-      throw new StorageFullError("Less disk space is free than is to be kept clear.");
-    }
-    return stageFile(blobs, content, this.#maxSizeBytes(purpose));
+    const maxSizeBytes = this.#maxSizeBytes(purpose);
+    return stageFile(blobs, content, { maxSizeBytes, freeSpaceFloorBytes });
   }
 
   /** Makes the staged bytes a file: durable and visible when this resolves. */
-  async create(projectId: string, staged: StagedFile, about: NewFile): Promise<StoredFile> {
-    const { files, blobs, clock } = this.#parts;
-    const { filename, purpose } = about;
-    if (staged.sizeBytes > this.#maxSizeBytes(purpose)) throw tooLarge();
-    if (purpose === "batch") checkBatchUpload(filename, staged);
+  async create(
+    projectId: string,
+    staged: StagedFile,
+    about: NewFile,
+    idempotent?: IdempotentRequest,
+  ): Promise<StoredFile> {
+    const { files, blobs, clock, limitsOf } = this.#parts;
+    if (staged.sizeBytes > this.#maxSizeBytes(about.purpose)) throw tooLarge();
+    if (about.purpose === "batch") checkBatchUpload(about.filename, staged);
     await staged.commit();
-    const createdAt = clock.now();
-    const lifetimeSeconds =
-      about.expiresAfterSeconds ??
-      (purpose === "batch" ? DEFAULT_BATCH_FILE_LIFETIME_SECONDS : undefined);
-    const file: StoredFile = {
-      id: staged.id,
-      projectId,
-      purpose,
-      filename,
-      sizeBytes: staged.sizeBytes,
-      sha256: staged.sha256,
-      blobKey: staged.blobKey,
-      createdAt,
-      expiresAt: lifetimeSeconds === undefined ? null : createdAt + lifetimeSeconds * 1_000,
-    };
+    const file = fileRecord(projectId, staged, about, clock.now());
     try {
-      await files.insert(file);
+      const { storedBytes } = limitsOf(projectId);
+      await files.insert(file, { maxStoredBytes: storedBytes, idempotent });
     } catch (error) {
-      await blobs.delete(staged.blobKey);
+      // The Store may have failed after it did its work.
+      const exists = (await files.existing([file.id])).has(file.id);
+      if (!exists) await blobs.delete(staged.blobKey);
       throw error;
     }
     return file;
@@ -115,7 +101,7 @@ export class FileService {
     const { files, signals, clock } = this.#parts;
     const deleted = await files.delete(projectId, id, clock.now());
     if (!deleted) noSuchFile(id, "id");
-    signals.emit("file-deleted");
+    signals.emit("bytes-unneeded");
   }
 
   /** The file, if its content may be downloaded. */
@@ -125,10 +111,10 @@ export class FileService {
     throw new ApiError(400, `Not allowed to download files of purpose: ${file.purpose}`);
   }
 
-  /** The content of a downloadable file, `file.sizeBytes` long. */
-  async read(file: StoredFile): Promise<Readable> {
+  /** The content of a downloadable file, or the span of it. */
+  async read(file: StoredFile, span: ByteSpan): Promise<Readable> {
     const reader = await this.#open(file);
-    if (reader.sizeBytes === file.sizeBytes) return new BlobStream(reader);
+    if (reader.sizeBytes === file.sizeBytes) return new BlobStream(reader, span);
     await reader.close();
     throw new Error(
       `${file.blobKey} has ${reader.sizeBytes} bytes instead of ${file.sizeBytes}: the store is damaged`,

@@ -1,61 +1,69 @@
-// An upload on its way into the BlobStore: written as it arrives, in constant memory, and invisible
-// until it is committed.
-import { createHash } from "node:crypto";
+// The bytes of a new file on their way into the BlobStore, and the record they become.
 import { ApiError } from "../core/api-error.ts";
 import { type BlobStore, blobKeys } from "../core/blob-store.ts";
+import type { StoredFile, UploadPurpose } from "../core/file.ts";
 import { newFileId } from "../core/ids.ts";
+import { DEFAULT_BATCH_FILE_LIFETIME_SECONDS } from "../core/limits.ts";
 import { FirstLine } from "./first-line.ts";
+import { type StagedBlob, type StagingLimits, stageBlob } from "./staged-blob.ts";
 
-export interface StagedFile {
+export interface StagedFile extends StagedBlob {
   readonly id: string;
-  readonly blobKey: string;
-  readonly sizeBytes: number;
-  /** Hex. */
-  readonly sha256: string;
   /** Whether the first line that is not blank is JSON. */
   readonly startsWithJson: boolean;
-  /** The bytes are durable when this resolves. */
-  commit(): Promise<void>;
-  /** Leaves no trace. Harmless after commit or when repeated. */
-  discard(): Promise<void>;
 }
 
-/**
- * Writes `content` to a new blob. When the content ends with an error, is larger than
- * `maxSizeBytes` (ApiError 400), or cannot be written, nothing is left and the error goes on.
- */
+export interface NewFile {
+  filename: string;
+  purpose: UploadPurpose;
+  /** Counted from the file's creation. Undefined: 30 days for batch inputs, else never. */
+  expiresAfterSeconds: number | undefined;
+}
+
+/** Stages `content` as `stageBlob` does; more than `maxSizeBytes` is an ApiError 400. */
 export async function stageFile(
   blobs: BlobStore,
   content: AsyncIterable<Uint8Array>,
-  maxSizeBytes: number,
+  limits: Omit<StagingLimits, "tooLarge">,
 ): Promise<StagedFile> {
   const id = newFileId();
-  const blobKey = blobKeys.file(id);
-  const writer = await blobs.create(blobKey);
-  const hash = createHash("sha256");
   const firstLine = new FirstLine();
-  try {
-    for await (const chunk of content) {
-      if (writer.sizeBytes + chunk.length > maxSizeBytes) throw tooLarge();
-      hash.update(chunk);
-      firstLine.take(chunk);
-      await writer.write(chunk);
-    }
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
+  const blob = await stageBlob(blobs, blobKeys.file(id), seenBy(firstLine, content), {
+    ...limits,
+    tooLarge,
+  });
+  return { ...blob, id, startsWithJson: firstLine.isJson() };
+}
+
+/** The record of a file made of the staged bytes. */
+export function fileRecord(
+  projectId: string,
+  staged: StagedFile,
+  { filename, purpose, expiresAfterSeconds }: NewFile,
+  createdAt: number,
+): StoredFile {
+  const lifetimeSeconds =
+    expiresAfterSeconds ?? (purpose === "batch" ? DEFAULT_BATCH_FILE_LIFETIME_SECONDS : undefined);
   return {
-    id,
-    blobKey,
-    sizeBytes: writer.sizeBytes,
-    sha256: hash.digest("hex"),
-    startsWithJson: firstLine.isJson(),
-    commit: () => writer.commit(),
-    discard: () => writer.abort(),
+    id: staged.id,
+    projectId,
+    purpose,
+    filename,
+    sizeBytes: staged.sizeBytes,
+    sha256: staged.sha256,
+    blobKey: staged.blobKey,
+    createdAt,
+    expiresAt: lifetimeSeconds === undefined ? null : createdAt + lifetimeSeconds * 1_000,
   };
 }
 
 export function tooLarge(): ApiError {
   return new ApiError(400, "File is too large.");
+}
+
+async function* seenBy(firstLine: FirstLine, content: AsyncIterable<Uint8Array>) {
+  for await (const chunk of content) {
+    firstLine.take(chunk);
+    yield chunk;
+  }
 }

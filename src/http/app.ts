@@ -14,19 +14,27 @@ import { newHttpRequestId } from "../core/ids.ts";
 import type { FileService } from "../files/file-service.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { DEFAULT_PROJECT, refuseForeignPages } from "./auth.ts";
+import type { ApiKeys } from "../projects/api-keys.ts";
+import type { ProjectWebhooks } from "../projects/project-webhooks.ts";
+import type { UploadService } from "../uploads/upload-service.ts";
+import { admit } from "./auth.ts";
 import {
   answerBrokenConnection,
+  headerRefusal,
   invalidUrl,
   malformedJson,
   sendError,
   unsupportedContentType,
 } from "./errors.ts";
+import type { IdempotencyKeys } from "./idempotency.ts";
 import { refuseOtherMethods } from "./method-guard.ts";
+import { addOpenApiRoute, describeApi } from "./openapi.ts";
+import { addAdminRoutes } from "./routes/admin.ts";
 import { addBatchRoutes } from "./routes/batches.ts";
 import { addFileRoutes } from "./routes/files.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { type Readiness, addOperationsRoutes } from "./routes/operations.ts";
+import { addUploadRoutes } from "./routes/uploads.ts";
 import type { Model } from "./wire.ts";
 
 export type App = FastifyInstance<
@@ -39,12 +47,18 @@ export type App = FastifyInstance<
 
 export interface AppParts {
   files: FileService;
+  uploads: UploadService;
   batches: BatchService;
+  idempotency: IdempotencyKeys;
+  /** What the `endpoint` of a batch may be. */
+  endpoints: readonly string[];
+  keys: ApiKeys;
+  webhooks: ProjectWebhooks;
   metrics: Metrics;
   log: Log;
   listModels: () => readonly Model[];
   readiness: () => Readiness;
-  /** Whether requests may name the server by any Host; false while it listens on loopback only. */
+  /** Whether requests may name the server by any Host even without keys; false while it listens on loopback only. */
   anyHost: boolean;
 }
 
@@ -70,6 +84,8 @@ export function buildApp(parts: AppParts): App {
     requestIdHeader: false,
     bodyLimit: JSON_BODY_BYTES,
     connectionTimeout: IDLE_CONNECTION_MS,
+    // Node.js would refuse it without a body; a hook does it in the envelope.
+    http: { requireHostHeader: false },
     return503OnClosing: false,
     routerOptions: { maxParamLength: PATH_PART_CHARACTERS },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, verbose: true } },
@@ -81,17 +97,33 @@ export function buildApp(parts: AppParts): App {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  app.decorateRequest("projectId", DEFAULT_PROJECT);
+  app.decorateRequest("projectId", "");
   app.setErrorHandler(sendError);
+  // Schemas describe answers; they don't write them: a generated serializer turns null into 0.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   takeJsonBodies(app);
   addHooks(app, parts);
+  takeAnyExpectation(app);
   const endRoutes = refuseOtherMethods(app);
-  addBatchRoutes(app, parts.batches);
-  addFileRoutes(app, parts.files);
-  addModelRoutes(app, parts.listModels);
-  addOperationsRoutes(app, parts);
+  describeApi(app);
+  void app.register(async (routes: App) => addRoutes(routes, parts));
   app.after(endRoutes);
   return app;
+}
+
+function addRoutes(app: App, parts: AppParts): void {
+  addBatchRoutes(app, parts);
+  addFileRoutes(app, parts);
+  addUploadRoutes(app, parts);
+  addModelRoutes(app, parts.listModels);
+  addAdminRoutes(app, parts);
+  addOperationsRoutes(app, parts);
+  addOpenApiRoute(app);
+}
+
+/** Node.js would refuse one it does not know without a body; a hook does it in the envelope. */
+function takeAnyExpectation({ server }: App): void {
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response));
 }
 
 function takeJsonBodies(app: App): void {
@@ -118,10 +150,12 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-function addHooks(app: App, { metrics, anyHost }: AppParts): void {
+function addHooks(app: App, { metrics, keys, anyHost }: AppParts): void {
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(commonHeaders(request));
-    refuseForeignPages(request, anyHost);
+    const refusal = headerRefusal(request);
+    if (refusal !== undefined) throw refusal;
+    await admit(request, keys, anyHost);
     if (request.is404) throw invalidUrl(request);
   });
   app.addHook("preClose", async () => {

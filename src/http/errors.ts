@@ -6,9 +6,10 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifySchemaValidationError } from "fastify/types/schema.js";
 import { ApiError } from "../core/api-error.ts";
 import { newHttpRequestId } from "../core/ids.ts";
-import { StorageFullError } from "../core/store.ts";
 import { drain } from "./drain.ts";
+import { limitRefusal } from "./limit-refusals.ts";
 import { schemaRefusal } from "./schema-errors.ts";
+import { TemporaryRefusal } from "./temporary-refusal.ts";
 import { errorToWire } from "./wire.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -29,17 +30,10 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   // way; reading on lets it arrive.
   if (reply.hasHeader("connection")) reply.removeHeader("connection");
   drain(request.raw);
+  if (answer instanceof TemporaryRefusal) reply.header("retry-after", answer.retryAfterSeconds);
   // SDKs repeat a 409 unless they are told that it's no use.
-  if (answer.status === 409) reply.header("x-should-retry", "false");
+  else if (answer.status === 409) reply.header("x-should-retry", "false");
   void reply.code(answer.status).type(JSON_TYPE).send(errorToWire(answer));
-}
-
-function outOfSpace(): ApiError {
-  return new ApiError(
-    503,
-    "The server is out of disk space. Delete files or make room, and try again.",
-    { code: "insufficient_storage" },
-  );
 }
 
 export function invalidUrl({ method, url }: FastifyRequest): ApiError {
@@ -56,6 +50,19 @@ export function unsupportedContentType(request: FastifyRequest, expected: string
     400,
     `Unsupported content type: '${came.slice(0, 100)}'. ${request.method} ${pathOf(request.url)} takes ${expected}.`,
     { code: "unsupported_content_type" },
+  );
+}
+
+/** What every request must have, and what none may ask for; undefined when all is well. */
+export function headerRefusal({ headers, raw }: FastifyRequest): ApiError | undefined {
+  if (headers.host === undefined && raw.httpVersion === "1.1") {
+    return new ApiError(400, "Your request has no Host header, which HTTP/1.1 requires.");
+  }
+  const { expect } = headers;
+  if (expect === undefined || /100-continue/i.test(expect)) return undefined;
+  return new ApiError(
+    417,
+    `Unsupported Expect header: '${expect.slice(0, 100)}'. The server knows 100-continue only.`,
   );
 }
 
@@ -94,7 +101,8 @@ function pathOf(url: string): string {
 /** Undefined for what is no refusal. */
 function toRefusal(error: unknown, request: FastifyRequest): ApiError | undefined {
   if (error instanceof ApiError) return error;
-  if (error instanceof StorageFullError) return outOfSpace();
+  const limit = limitRefusal(error);
+  if (limit !== undefined) return limit;
   const { code, statusCode, validation, message } = error as FrameworkError;
   if (validation !== undefined) return schemaRefusal(validation);
   switch (code) {

@@ -16,6 +16,7 @@ export function refuseOtherMethods(app: FastifyInstance): () => void {
       const allowed = [...known].join(", ");
       app.route({
         url,
+        schema: { hide: true },
         method: (app.supportedMethods as HTTPMethods[]).filter((method) => !known.has(method)),
         onRequest: async (request, reply) => {
           reply.header("allow", allowed);

@@ -1,8 +1,11 @@
-import multipart, { type Multipart, type MultipartFile } from "@fastify/multipart";
 // Multipart forms, as they arrive: parts one by one, the file's bytes as fast as they are taken. All
 // that can be wrong with a form's shape is an ApiError 400.
+import multipart, { type Multipart, type MultipartFile } from "@fastify/multipart";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ApiError } from "../core/api-error.ts";
+import { unsupportedContentType } from "./errors.ts";
+
+const FORM_TYPE = "multipart/form-data";
 
 const limits = {
   files: 1,
@@ -15,8 +18,15 @@ const limits = {
   fileSize: Number.POSITIVE_INFINITY,
 };
 
-/** Makes `app` take multipart forms, whose file is the part of this name. */
-export async function takeForms(app: FastifyInstance, fileField: string): Promise<void> {
+/** Makes `app` take multipart forms and nothing else; a form's file is the part of this name. */
+export async function takeForms(
+  app: Pick<FastifyInstance, "register" | "removeAllContentTypeParsers" | "addContentTypeParser">,
+  fileField: string,
+): Promise<void> {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (request, _payload, done) => {
+    done(unsupportedContentType(request, FORM_TYPE));
+  });
   await app.register(multipart, {
     limits,
     throwFileSizeLimit: false,
@@ -27,6 +37,7 @@ export async function takeForms(app: FastifyInstance, fileField: string): Promis
 
 /** The parts of the form in the order in which they come. The file's bytes must be read before going on. */
 export async function* formParts(request: FastifyRequest): AsyncGenerator<Multipart> {
+  if (!request.isMultipart()) throw unsupportedContentType(request, FORM_TYPE);
   try {
     yield* request.parts();
   } catch (error) {

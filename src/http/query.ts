@@ -1,5 +1,6 @@
 // Query strings: of keys given twice the last counts, and keys a route does not know are ignored.
 import { ApiError } from "../core/api-error.ts";
+import type { PageLimit } from "./schemas/schema.ts";
 import { aboveMaximum, belowMinimum, unsupportedValue, wrongType } from "./wording.ts";
 
 export type Query = Readonly<Record<string, string | string[] | undefined>>;
@@ -9,18 +10,24 @@ export function queryValue(query: unknown, key: string): string | undefined {
   return Array.isArray(value) ? value.at(-1) : value;
 }
 
-/** `limit`, a whole number in the range. @throws ApiError */
-export function queryLimit(
+/** A whole number in the range; undefined without the key. @throws ApiError */
+export function queryInteger(
   query: unknown,
-  { min, max, fallback }: { min: number; max: number; fallback: number },
-): number {
-  const text = queryValue(query, "limit");
-  if (text === undefined) return fallback;
-  if (!/^[+-]?\d+$/.test(text)) throw wrongType("limit", "an integer", "a string");
-  const limit = Number(text);
-  if (limit < min) throw belowMinimum("limit", min, limit);
-  if (limit > max) throw aboveMaximum("limit", max, limit);
-  return limit;
+  key: string,
+  { min, max }: { min: number; max: number },
+): number | undefined {
+  const text = queryValue(query, key);
+  if (text === undefined) return undefined;
+  if (!/^[+-]?\d+$/.test(text)) throw wrongType(key, "an integer", "a string");
+  const value = Number(text);
+  if (value < min) throw belowMinimum(key, min, value);
+  if (value > max) throw aboveMaximum(key, max, value);
+  return value;
+}
+
+/** `limit`. @throws ApiError */
+export function queryLimit(query: unknown, { fallback, ...range }: PageLimit): number {
+  return queryInteger(query, "limit", range) ?? fallback;
 }
 
 /** `order`; newest first unless it is "asc". @throws ApiError */

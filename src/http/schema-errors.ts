@@ -5,13 +5,18 @@ import { ApiError } from "../core/api-error.ts";
 import { describeJson } from "../core/request-line.ts";
 import {
   aboveMaximum,
+  arrayTooLong,
+  arrayTooShort,
   belowMinimum,
   codePoints,
   missingParameter,
   propertyNameTooLong,
+  repeatedItem,
   stringTooLong,
+  stringTooShort,
   tooManyProperties,
   unsupportedValue,
+  wrongPattern,
   wrongType,
 } from "./wording.ts";
 
@@ -31,7 +36,8 @@ export function schemaRefusal(findings: readonly Finding[]): ApiError {
     case "required":
       return missingParameter(join(name, String(params["missingProperty"])));
     case "type":
-      return typeRefusal(name, String(params["type"]), data);
+      // Of "this or null", null goes without saying.
+      return typeRefusal(name, String([params["type"]].flat()[0]), data);
     case "enum":
       return unsupportedValue(name, String(data), params["allowedValues"] as string[]);
     case "const":
@@ -42,6 +48,18 @@ export function schemaRefusal(findings: readonly Finding[]): ApiError {
       return aboveMaximum(name, Number(params["limit"]), Number(data));
     case "maxLength":
       return stringTooLong(name, Number(params["limit"]), codePoints(String(data)));
+    case "minLength":
+      return stringTooShort(name, Number(params["limit"]), codePoints(String(data)));
+    case "pattern":
+      return wrongPattern(name, String(params["pattern"]));
+    case "minItems":
+      return arrayTooShort(name, Number(params["limit"]), (data as unknown[]).length);
+    case "maxItems":
+      return arrayTooLong(name, Number(params["limit"]), (data as unknown[]).length);
+    case "uniqueItems": {
+      const places = [Number(params["i"]), Number(params["j"])];
+      return repeatedItem(name, Math.min(...places), Math.max(...places));
+    }
     case "maxProperties":
       return tooManyProperties(name, Number(params["limit"]), Object.keys(data as object).length);
     case "propertyNames": {

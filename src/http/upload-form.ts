@@ -1,5 +1,5 @@
-import { ApiError } from "../core/api-error.ts";
 // The form of POST /v1/files but its file: fields in any order, in every spelling SDKs use.
+import { ApiError } from "../core/api-error.ts";
 import { type UploadPurpose, uploadPurposes } from "../core/file.ts";
 import { EXPIRES_AFTER_MAX_SECONDS, EXPIRES_AFTER_MIN_SECONDS } from "../core/limits.ts";
 import { describeJson } from "../core/request-line.ts";
@@ -93,7 +93,8 @@ export class UploadForm {
   }
 }
 
-function asPurpose(value: unknown): UploadPurpose {
+/** Throws ApiError for a purpose with which nothing can be uploaded. */
+export function asPurpose(value: unknown): UploadPurpose {
   const purpose = uploadPurposes.find((candidate) => candidate === value);
   return purpose ?? refusePurpose(String(value), uploadPurposes);
 }

@@ -4,6 +4,13 @@ import type { ApiError } from "../core/api-error.ts";
 import type { Batch } from "../core/batch.ts";
 import type { StoredFile } from "../core/file.ts";
 import type { Page } from "../core/store.ts";
+import type { UploadPart } from "../core/upload.ts";
+import type { UploadView } from "../uploads/upload-service.ts";
+import type { BatchObject } from "./schemas/batch-object.ts";
+import type { ErrorObject } from "./schemas/error-object.ts";
+import type { DeletedFile, FileObject } from "./schemas/file-object.ts";
+import type { ModelList, ModelObject } from "./schemas/model-object.ts";
+import type { PartObject, UploadObject } from "./schemas/upload-object.ts";
 
 /** A model that clients may name in a batch. */
 export interface Model {
@@ -13,14 +20,14 @@ export interface Model {
   ownedBy: string;
 }
 
-function seconds(ms: number): number;
-function seconds(ms: number | null): number | null;
-function seconds(ms: number | null): number | null {
+export function seconds(ms: number): number;
+export function seconds(ms: number | null): number | null;
+export function seconds(ms: number | null): number | null {
   return ms === null ? null : Math.floor(ms / 1_000);
 }
 
 /** All 22 members, always, in the order OpenAI sends them. */
-export function batchToWire(batch: Batch) {
+export function batchToWire(batch: Batch): BatchObject {
   const { counts, usage } = batch;
   return {
     id: batch.id,
@@ -58,7 +65,7 @@ export function batchToWire(batch: Batch) {
 }
 
 /** Every stored file is whole, so its status is always `processed`. */
-export function fileToWire(file: StoredFile) {
+export function fileToWire(file: StoredFile): FileObject {
   return {
     object: "file",
     id: file.id,
@@ -72,15 +79,34 @@ export function fileToWire(file: StoredFile) {
   };
 }
 
-export function deletedFileToWire(id: string) {
+export function deletedFileToWire(id: string): DeletedFile {
   return { object: "file", id, deleted: true };
 }
 
-export function modelToWire({ id, createdAt, ownedBy }: Model) {
+/** `file` is the file it became; null before. */
+export function uploadToWire({ upload, status, file }: UploadView): UploadObject {
+  return {
+    id: upload.id,
+    object: "upload",
+    bytes: upload.sizeBytes,
+    created_at: seconds(upload.createdAt),
+    filename: upload.filename,
+    purpose: upload.purpose,
+    status,
+    expires_at: seconds(upload.expiresAt),
+    file: file && fileToWire(file),
+  };
+}
+
+export function partToWire({ id, createdAt, uploadId }: UploadPart): PartObject {
+  return { id, object: "upload.part", created_at: seconds(createdAt), upload_id: uploadId };
+}
+
+export function modelToWire({ id, createdAt, ownedBy }: Model): ModelObject {
   return { id, object: "model", created: seconds(createdAt), owned_by: ownedBy };
 }
 
-export function modelsToWire(models: readonly Model[]) {
+export function modelsToWire(models: readonly Model[]): ModelList {
   return { object: "list", data: models.map(modelToWire) };
 }
 
@@ -88,7 +114,7 @@ export function modelsToWire(models: readonly Model[]) {
 export function pageToWire<T, W extends { id: string }>(page: Page<T>, item: (value: T) => W) {
   const data = page.data.map(item);
   return {
-    object: "list",
+    object: "list" as const,
     data,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
@@ -96,6 +122,6 @@ export function pageToWire<T, W extends { id: string }>(page: Page<T>, item: (va
   };
 }
 
-export function errorToWire({ message, type, param, code }: ApiError) {
+export function errorToWire({ message, type, param, code }: ApiError): ErrorObject {
   return { error: { message, type, param, code } };
 }

@@ -70,6 +70,35 @@ export function tooManyProperties(name: string, maximum: number, got: number): A
   return badValue("object_above_max_properties", name, message);
 }
 
+/** @param minimum length in code points */
+export function stringTooShort(name: string, minimum: number, got: number): ApiError {
+  const came = got === 0 ? "an empty string" : `a string with length ${got}`;
+  const message = `Invalid '${echoed(name)}': string too short. Expected a string with minimum length ${minimum}, but got ${came} instead.`;
+  return badValue("string_below_min_length", name, message);
+}
+
+export function wrongPattern(name: string, pattern: string): ApiError {
+  const message = `Invalid '${echoed(name)}': string does not match pattern. Expected a string that matches the pattern '${pattern}'.`;
+  return badValue("invalid_value", name, message);
+}
+
+export function arrayTooShort(name: string, minimum: number, got: number): ApiError {
+  const came = got === 0 ? "an empty array" : `an array with length ${got}`;
+  const message = `Invalid '${echoed(name)}': array too short. Expected an array with minimum length ${minimum}, but got ${came} instead.`;
+  return badValue("array_below_min_length", name, message);
+}
+
+export function arrayTooLong(name: string, maximum: number, got: number): ApiError {
+  const message = `Invalid '${echoed(name)}': array too long. Expected an array with maximum length ${maximum}, but got an array with length ${got} instead.`;
+  return badValue("array_above_max_length", name, message);
+}
+
+/** @param first and @param second positions of two items that are the same */
+export function repeatedItem(name: string, first: number, second: number): ApiError {
+  const message = `Invalid '${echoed(name)}': the items at ${first} and ${second} are the same. Expected an array without repeated items.`;
+  return badValue("invalid_value", name, message);
+}
+
 /** Code points of a text: what limits of lengths count. */
 export function codePoints(text: string): number {
   return Array.from(text).length;

@@ -1,21 +1,28 @@
 // The API on embedded storage, without an engine: what the API suite runs against.
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BatchService } from "../../src/batches/batch-service.ts";
 import type { BlobStore } from "../../src/core/blob-store.ts";
 import { systemClock } from "../../src/core/clock.ts";
+import { endpointPaths } from "../../src/core/endpoints.ts";
 import { type Limits, defaultLimits } from "../../src/core/limits.ts";
+import { type ProjectLimits, defaultProjectLimits } from "../../src/core/project.ts";
 import { Signals } from "../../src/core/signals.ts";
 import type { Store } from "../../src/core/store.ts";
 import { FileService } from "../../src/files/file-service.ts";
 import { buildApp } from "../../src/http/app.ts";
+import { IdempotencyKeys } from "../../src/http/idempotency.ts";
 import type { Readiness } from "../../src/http/routes/operations.ts";
 import type { Model } from "../../src/http/wire.ts";
 import { createLog } from "../../src/observability/log.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
+import { ApiKeys } from "../../src/projects/api-keys.ts";
+import { ProjectWebhooks } from "../../src/projects/project-webhooks.ts";
+import { SecretBox } from "../../src/projects/secret-box.ts";
 import { openDiskBlobStore } from "../../src/storage/disk/disk-blob-store.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
+import { UploadService } from "../../src/uploads/upload-service.ts";
 
 /** What a suite needs of a running API, whatever it stands on. */
 export interface ApiStack {
@@ -24,12 +31,16 @@ export interface ApiStack {
   store: Store;
   blobs: BlobStore;
   signals: Signals;
+  /** The server is open to everybody until a key is made. */
+  keys: ApiKeys;
   /** The lines of the log, one JSON object each. */
   log: string[];
   models: Model[];
   readiness: Readiness;
   /** Blobs that are being written: the disk store keeps them apart. */
   unfinishedBlobs(): Promise<number>;
+  /** Bytes that have been written of them. */
+  unfinishedBytes(): Promise<number>;
   /** Moves the time of the services. */
   passTime(ms: number): void;
   close(): Promise<void>;
@@ -37,7 +48,11 @@ export interface ApiStack {
 
 export interface ApiStackOptions {
   limits?: Partial<Limits>;
+  /** Of every project. */
+  projectLimits?: Partial<ProjectLimits>;
+  endpoints?: readonly string[];
   freeSpaceFloorBytes?: number;
+  adminKey?: string;
   anyHost?: boolean;
 }
 
@@ -53,16 +68,27 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
   const log: string[] = [];
   const models: Model[] = [];
   const readiness: Readiness = { ready: true, checks: [] };
+  const limitsOf = () => ({ ...defaultProjectLimits, ...options.projectLimits });
+  const limits = { ...defaultLimits, ...options.limits };
+  const { freeSpaceFloorBytes = 0 } = options;
+  const { files, uploads, batches, webhooks } = store;
+  const kept = { files, blobs, signals, clock, limits, limitsOf, freeSpaceFloorBytes };
+  const keys = new ApiKeys({ keys: store.keys, clock, adminKey: options.adminKey });
+  const secrets = new SecretBox("a-key-for-tests");
   const app = buildApp({
-    files: new FileService({
-      files: store.files,
-      blobs,
+    files: new FileService(kept),
+    uploads: new UploadService({ ...kept, uploads }),
+    batches: new BatchService({ batches, signals, clock, limitsOf }),
+    idempotency: new IdempotencyKeys(store.idempotency, clock),
+    endpoints: options.endpoints ?? endpointPaths,
+    keys,
+    webhooks: new ProjectWebhooks({
+      webhooks,
+      secrets,
       signals,
       clock,
-      limits: { ...defaultLimits, ...options.limits },
-      freeSpaceFloorBytes: options.freeSpaceFloorBytes ?? 0,
+      refusalOfUrl: () => undefined,
     }),
-    batches: new BatchService({ batches: store.batches, signals, clock }),
     metrics: createMetrics(() => store.batches.countByStatus()),
     log: createLog("debug", { write: (line) => log.push(line) }),
     listModels: () => models,
@@ -75,10 +101,16 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
     store,
     blobs,
     signals,
+    keys,
     log,
     models,
     readiness,
     unfinishedBlobs: async () => (await readdir(join(directory, "tmp"))).length,
+    unfinishedBytes: async () => {
+      const names = await readdir(join(directory, "tmp"));
+      const found = await Promise.all(names.map((name) => stat(join(directory, "tmp", name))));
+      return found.reduce((sum, { size }) => sum + size, 0);
+    },
     passTime: (ms) => {
       passedMs += ms;
     },

@@ -75,8 +75,10 @@ async function plan(store: Store, id: string, at: number): Promise<void> {
   await store.batches.finishPlanning(id, epoch, {
     planKey: `batches/${id}/plan-${epoch}`,
     total: TOTAL,
+    promptTokens: TOTAL,
     model: "model-1",
     shards: [shard],
+    limits: { lines: null, promptTokens: null },
     at,
   });
 }

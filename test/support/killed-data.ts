@@ -8,7 +8,7 @@ import { blobKeys } from "../../src/core/blob-store.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { classOf } from "../../src/engine/journal-record.ts";
 import { readJournal } from "../../src/engine/journal-recovery.ts";
-import { DEFAULT_PROJECT } from "../../src/http/auth.ts";
+import { DEFAULT_PROJECT } from "../../src/core/project.ts";
 import { openDiskBlobStore } from "../../src/storage/disk/disk-blob-store.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
 

@@ -1,6 +1,11 @@
 // The routes for those who run the server: is it alive, can it work, and how much of it.
 import type { Metrics } from "../../observability/metrics.ts";
 import type { App } from "../app.ts";
+import { Health, ReadinessObject } from "../schemas/readiness-object.ts";
+import { reference } from "../schemas/schema.ts";
+import { LONGEST_RETRY_AFTER_SECONDS } from "../temporary-refusal.ts";
+
+const tags = ["Operations"];
 
 export interface ReadinessCheck {
   upstream: string;
@@ -20,14 +25,34 @@ export function addOperationsRoutes(
   app: App,
   { readiness, metrics }: { readiness: () => Readiness; metrics: Metrics },
 ): void {
-  app.get("/healthz", () => ({ status: "ok" }));
+  app.get(
+    "/healthz",
+    { schema: { operationId: "getHealth", tags, response: { 200: reference(Health) } } },
+    () => ({ status: "ok" as const }),
+  );
 
-  app.get("/readyz", (_request, reply) => {
-    const { ready, checks } = readiness();
-    return reply.code(ready ? 200 : 503).send({ ready, checks });
-  });
+  const checked = reference(ReadinessObject);
+  app.get(
+    "/readyz",
+    { schema: { operationId: "getReadiness", tags, response: { 200: checked, 503: checked } } },
+    (_request, reply) => {
+      const { ready, checks } = readiness();
+      if (!ready) reply.code(503).header("retry-after", LONGEST_RETRY_AFTER_SECONDS);
+      return { ready, checks: [...checks] };
+    },
+  );
 
-  app.get("/metrics", async (_request, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  const content = { "text/plain": { schema: { type: "string" } } };
+  app.get(
+    "/metrics",
+    {
+      schema: {
+        operationId: "getMetrics",
+        tags,
+        response: { 200: { description: "Metrics for Prometheus.", content } },
+      },
+    },
+    async (_request, reply) =>
+      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
 }

@@ -333,4 +333,48 @@ export const batchRefusals: readonly Row[] = [
   ["list an empty limit", "/v1/batches?limit=", {}, wrongType("limit", "an integer", "a string")],
   ["list a word", "/v1/batches?limit=ten", {}, wrongType("limit", "an integer", "a string")],
   ["list after an unknown batch", "/v1/batches?after=batch_x", {}, noBatch("batch_x", "after")],
+  [
+    "list an unknown status",
+    "/v1/batches?status=done",
+    {},
+    bad(
+      "Invalid value: 'done'. Supported values are: 'validating', 'in_progress', 'finalizing', 'cancelling', 'completed', 'failed', 'expired', and 'cancelled'.",
+      "invalid_value",
+      "status",
+    ),
+  ],
+  [
+    "list after a date",
+    "/v1/batches?created_after=2026-11-22",
+    {},
+    wrongType("created_after", "an integer", "a string"),
+  ],
+  [
+    "list after no time",
+    "/v1/batches?created_after=",
+    {},
+    wrongType("created_after", "an integer", "a string"),
+  ],
+  [
+    "list after less than nothing",
+    "/v1/batches?created_after=-1",
+    {},
+    belowMinimum("created_after", 0, -1),
+  ],
+  [
+    "list after the end of time",
+    "/v1/batches?created_after=8640000000001",
+    {},
+    aboveMaximum("created_after", 8_640_000_000_000, 8_640_000_000_001),
+  ],
+  [
+    "list by 17 pairs",
+    `/v1/batches?${Array.from({ length: 17 }, (_, index) => `metadata[k${index}]=v`).join("&")}`,
+    {},
+    bad(
+      "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object with 17 properties instead.",
+      "object_above_max_properties",
+      "metadata",
+    ),
+  ],
 ];

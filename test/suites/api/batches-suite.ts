@@ -311,7 +311,7 @@ export function batchesSuite(startApi: StartApi): void {
       });
 
       test("ignores keys it does not know, and takes the last of repeated ones", async () => {
-        expect((await listed("?order=asc&status=failed&limit=2")).ids).toEqual(ids.slice(0, 2));
+        expect((await listed("?order=asc&state=failed&limit=2")).ids).toEqual(ids.slice(0, 2));
         expect((await listed("?limit=1&limit=3&after=")).ids).toEqual(ids.slice(0, 3));
       });
     });

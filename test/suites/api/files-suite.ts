@@ -156,7 +156,7 @@ export function filesSuite(startApi: StartApi): void {
 
     test("delete hides a file at once, and wakes who waits for it", async () => {
       let signalled = 0;
-      const off = api.signals.on("file-deleted", () => signalled++);
+      const off = api.signals.on("bytes-unneeded", () => signalled++);
       const { id } = await upload();
       expect(await openai.files.delete(id)).toEqual({ object: "file", id, deleted: true });
       off();

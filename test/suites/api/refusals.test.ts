@@ -4,18 +4,24 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { StorageFullError } from "../../../src/core/store.ts";
 import { type ApiStack, startEmbeddedApi } from "../../support/api-stack.ts";
 import { bring } from "../../support/batch-states.ts";
-import { batchForm, batchPart, form } from "../../support/multipart-form.ts";
+import { batchForm, batchPart, form, partForm } from "../../support/multipart-form.ts";
 import { type RawRequest, json, send } from "../../support/raw-http.ts";
 import { batchRefusals } from "./batch-refusals.ts";
 import { fileRefusals } from "./file-refusals.ts";
 import { MAX_BYTES, type Refusal, type Row, bad, jsonHeaders, newBatch, post } from "./refusal.ts";
+import { uploadRefusals } from "./upload-refusals.ts";
 
 let api: ApiStack;
 /** Ids of files and batches, by the placeholders of the tables. */
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
-  const limits = { batchFileSizeBytes: MAX_BYTES, fileSizeBytes: 2 * MAX_BYTES };
+  const limits = {
+    batchFileSizeBytes: MAX_BYTES,
+    fileSizeBytes: 2 * MAX_BYTES,
+    uploadSizeBytes: 3 * MAX_BYTES,
+    partSizeBytes: MAX_BYTES,
+  };
   api = await startEmbeddedApi({ limits });
   for (const purpose of ["user_data", "assistants", "vision", "deleted"]) {
     const value = purpose === "deleted" ? "evals" : purpose;
@@ -27,6 +33,16 @@ beforeAll(async () => {
     ids[purpose] = (answer.json as { id: string }).id;
   }
   await send(api.baseUrl, `/v1/files/${ids["deleted"]}`, { method: "DELETE" });
+  for (const [upload, part] of [
+    ["upload", "part"],
+    ["foreign_upload", "foreign_part"],
+  ] as const) {
+    const about = { filename: "a", purpose: "evals", bytes: 10, mime_type: "text/plain" };
+    const created = await send(api.baseUrl, "/v1/uploads", { method: "POST", ...json(about) });
+    ids[upload] = (created.json as { id: string }).id;
+    const path = `/v1/uploads/${ids[upload]}/parts`;
+    ids[part] = ((await send(api.baseUrl, path, partForm("x"))).json as { id: string }).id;
+  }
   for (const status of ["completed", "failed", "expired"] as const) {
     const answer = await send(api.baseUrl, "/v1/batches", { method: "POST", ...json(newBatch) });
     const { id } = answer.json as { id: string };
@@ -94,7 +110,7 @@ const otherRefusals: readonly Row[] = [
       code: "host_not_allowed",
       param: null,
       message:
-        "Host 'rebound.example:8024' is not this machine. The server serves this machine only: use http://127.0.0.1, or start it with --insecure-no-auth if whoever can reach it may use it.",
+        "Host 'rebound.example:8024' is not this machine. The server serves this machine only: use http://127.0.0.1, or make API keys with `offpeak keys create --project NAME`.",
     },
   ],
   [
@@ -122,11 +138,13 @@ const otherRefusals: readonly Row[] = [
 ];
 
 function withIds(text: string): string {
-  return text.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? name);
+  return text.replaceAll(/\{([a-z_]+)\}/g, (_, name: string) => ids[name] ?? name);
 }
 
 async function expectRefusal(path: string, request: RawRequest, refusal: Refusal): Promise<void> {
-  const { status, headers, json: body } = await send(api.baseUrl, withIds(path), request);
+  const sent =
+    typeof request.body === "string" ? { ...request, body: withIds(request.body) } : request;
+  const { status, headers, json: body } = await send(api.baseUrl, withIds(path), sent);
   const { status: expected, code, param, message } = refusal;
   const error = { message: withIds(message), type: "invalid_request_error", param, code };
   expect({ status, body }).toEqual({ status: expected, body: { error } });
@@ -145,6 +163,9 @@ test.each(batchRefusals)("batches: %s", (_name, path, request, refusal) =>
   expectRefusal(path, request, refusal),
 );
 test.each(fileRefusals)("files: %s", (_name, path, request, refusal) =>
+  expectRefusal(path, request, refusal),
+);
+test.each(uploadRefusals)("uploads: %s", (_name, path, request, refusal) =>
   expectRefusal(path, request, refusal),
 );
 test.each(otherRefusals)("everywhere: %s", (_name, path, request, refusal) =>
@@ -171,7 +192,7 @@ test("batches: no room left in the database", async () => {
   const full = await startEmbeddedApi();
   full.store.batches.insert = () => Promise.reject(new StorageFullError("no room"));
   const answer = await send(full.baseUrl, "/v1/batches", { method: "POST", ...json(newBatch) });
-  expect(answer).toMatchObject({ status: 503, json: outOfSpace });
+  expect(answer).toMatchObject({ status: 503, json: outOfSpace, headers: { "retry-after": "8" } });
   await full.close();
 });
 

@@ -1,5 +1,6 @@
 // What holds for every request: headers, methods, who may ask; and the routes of models and operations.
 import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -57,11 +58,16 @@ export function serverSuite(startApi: StartApi): void {
       ["/v1/files", "GET, HEAD, POST"],
       ["/v1/files/file-1", "GET, HEAD, DELETE"],
       ["/v1/files/file-1/content", "GET, HEAD"],
+      ["/v1/uploads", "POST"],
+      ["/v1/uploads/upload_1/parts", "POST"],
+      ["/v1/uploads/upload_1/complete", "POST"],
+      ["/v1/uploads/upload_1/cancel", "POST"],
       ["/v1/models", "GET, HEAD"],
       ["/v1/models/a/b", "GET, HEAD"],
       ["/healthz", "GET, HEAD"],
       ["/readyz", "GET, HEAD"],
       ["/metrics", "GET, HEAD"],
+      ["/openapi.json", "GET, HEAD"],
     ])("%s names its methods when asked with another one", async (path, allow) => {
       const allowed = allow.split(", ");
       for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
@@ -100,6 +106,12 @@ export function serverSuite(startApi: StartApi): void {
 
     test.each([
       ["no HTTP", "hello\r\n\r\n", 400],
+      ["no Host", "GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n", 400],
+      [
+        "an expectation",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\nconnection: close\r\n\r\n",
+        417,
+      ],
       [
         "too long headers",
         `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${"x".repeat(20_000)}\r\n\r\n`,
@@ -117,6 +129,18 @@ export function serverSuite(startApi: StartApi): void {
       expect(JSON.parse(body)).toMatchObject({
         error: { type: "invalid_request_error", code: null },
       });
+    });
+
+    test("a client that asks before it sends is told to go on", async () => {
+      const { hostname, port } = new URL(api.baseUrl);
+      const headers = { "content-type": "application/json", expect: "100-continue" };
+      const options = { hostname, port, path: "/v1/batches", method: "POST", headers };
+      const asking = request(options);
+      asking.flushHeaders();
+      await once(asking, "continue");
+      asking.end("{}");
+      const [answer] = (await once(asking, "response")) as [IncomingMessage];
+      expect(answer.resume().statusCode).toBe(400);
     });
 
     test("models are those that can be named now, slashes and all", async () => {
@@ -149,6 +173,7 @@ export function serverSuite(startApi: StartApi): void {
       ];
       expect(await send(api.baseUrl, "/readyz")).toMatchObject({
         status: 503,
+        headers: { "retry-after": "8" },
         json: { ready: false, checks: api.readiness.checks },
       });
     });

@@ -1,283 +1,385 @@
-import { once } from "node:events";
-// Uploads in every shape in which clients send them, and in shapes in which nobody should.
-import { connect } from "node:net";
-import OpenAI from "openai";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+// Uploads in parts over the wire: create, add parts, complete, cancel, expire.
+import { createHash } from "node:crypto";
+import { request } from "node:http";
+import OpenAI, { toFile } from "openai";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ApiStack, StartApi } from "../../support/api-stack.ts";
-import {
-  type FormPart,
-  batchForm,
-  batchPart,
-  form,
-  formBody,
-  formHeaders,
-} from "../../support/multipart-form.ts";
-import { type Answer, type RawRequest, send } from "../../support/raw-http.ts";
+import { formBody, formHeaders, partForm } from "../../support/multipart-form.ts";
+import { json, send } from "../../support/raw-http.ts";
 
-const purposePart: FormPart = { name: "purpose", value: "batch" };
-const anchorPart: FormPart = { name: "expires_after[anchor]", value: "created_at" };
-const secondsPart: FormPart = { name: "expires_after[seconds]", value: "3600" };
-const HOUR = 3_600;
+type Upload = OpenAI.Uploads.Upload;
 
-interface WireFile {
-  id: string;
-  filename: string;
-  bytes: number;
-  created_at: number;
-  expires_at: number | null;
-}
-
-function permutations<T>(items: readonly T[]): T[][] {
-  if (items.length <= 1) return [[...items]];
-  return items.flatMap((item, index) =>
-    permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]),
-  );
-}
+const HOUR_MS = 3_600_000;
+const UPLOAD_MEMBERS = [
+  "id",
+  "object",
+  "bytes",
+  "created_at",
+  "filename",
+  "purpose",
+  "status",
+  "expires_at",
+  "file",
+];
 
 export function uploadsSuite(startApi: StartApi): void {
   describe("uploads", () => {
     let api: ApiStack;
+    let openai: OpenAI;
 
     beforeAll(async () => {
-      api = await startApi({ limits: { batchFileSizeBytes: 4_000_000, fileSizeBytes: 2_000_000 } });
+      api = await startApi();
+      openai = new OpenAI({ baseURL: `${api.baseUrl}/v1`, apiKey: "any", maxRetries: 0 });
     });
     afterAll(() => api.close());
-    afterEach(async () => {
-      const openai = new OpenAI({ baseURL: `${api.baseUrl}/v1`, apiKey: "any" });
+    beforeEach(async () => {
       for await (const { id } of openai.files.list()) await openai.files.delete(id);
-      for await (const { key } of api.blobs.list("files/")) await api.blobs.delete(key);
+      for (const key of await blobs("files/")) await api.blobs.delete(key);
     });
 
-    const upload = (request: RawRequest) => send(api.baseUrl, "/v1/files", request);
+    const post = (path: string, body: unknown) =>
+      send(api.baseUrl, path, { method: "POST", ...json(body) });
 
-    async function uploaded(request: RawRequest): Promise<WireFile> {
-      const answer = await upload(request);
-      expect(answer.json).toMatchObject({ object: "file" });
-      return answer.json as WireFile;
+    function create(bytes: number, change: Partial<OpenAI.UploadCreateParams> = {}) {
+      const mimeType = "application/octet-stream";
+      return openai.uploads.create({
+        filename: "data.bin",
+        purpose: "evals",
+        bytes,
+        mime_type: mimeType,
+        ...change,
+      });
     }
 
-    /** Nothing is left of uploads: no record, no blob, nothing unfinished. */
-    async function expectNothing(): Promise<void> {
+    async function addPart({ id }: Upload, content: string | Uint8Array): Promise<string> {
+      const answer = await send(api.baseUrl, `/v1/uploads/${id}/parts`, partForm(content));
+      expect(answer.status).toBe(200);
+      return (answer.json as { id: string }).id;
+    }
+
+    async function addParts(upload: Upload, contents: readonly string[]): Promise<string[]> {
+      return Promise.all(contents.map((content) => addPart(upload, content)));
+    }
+
+    const complete = ({ id }: Upload, partIds: readonly string[], md5?: string) =>
+      post(`/v1/uploads/${id}/complete`, { part_ids: partIds, ...(md5 && { md5 }) });
+
+    async function contentOf(fileId: string | undefined): Promise<string> {
+      return (await send(api.baseUrl, `/v1/files/${fileId}/content`)).text;
+    }
+
+    async function blobs(prefix: string): Promise<string[]> {
+      const keys: string[] = [];
+      for await (const { key } of api.blobs.list(prefix)) keys.push(key);
+      return keys;
+    }
+
+    test("the parts of an upload become a file, by the SDK's own way", async () => {
+      const content = '{"a":1}\n{"b":2}\n';
+      const upload = await create(content.length, { filename: "in.jsonl", purpose: "batch" });
+      expect(upload).toMatchObject({
+        id: expect.stringMatching(/^upload_[0-9a-f]{32}$/),
+        status: "pending",
+        bytes: content.length,
+        file: null,
+      });
+      expect(upload.expires_at).toBe(upload.created_at + 3_600);
+      const parts = [];
+      for (const data of [content.slice(0, 5), content.slice(5)]) {
+        parts.push(
+          await openai.uploads.parts.create(upload.id, { data: await toFile(Buffer.from(data)) }),
+        );
+      }
+      expect(parts[0]).toMatchObject({
+        id: expect.stringMatching(/^part_[0-9a-f]{32}$/),
+        object: "upload.part",
+        upload_id: upload.id,
+      });
+      expect(Object.keys(parts[0] as object)).toEqual(["id", "object", "created_at", "upload_id"]);
+
+      let signalled = 0;
+      const off = api.signals.on("bytes-unneeded", () => signalled++);
+      const md5 = createHash("md5").update(content).digest("hex");
+      const partIds = parts.map(({ id }) => id);
+      const completed = await openai.uploads.complete(upload.id, { part_ids: partIds, md5 });
+      off();
+      expect(signalled).toBe(1);
+      expect(completed).toMatchObject({ ...upload, status: "completed", file: { bytes: 16 } });
+      const file = await openai.files.retrieve(completed.file?.id ?? "");
+      expect(completed.file).toEqual(file);
+      expect(file).toMatchObject({ filename: "in.jsonl", purpose: "batch", status: "processed" });
+      expect(file.expires_at).toBe(file.created_at + 30 * 86_400);
+      expect(await contentOf(file.id)).toBe(content);
+    });
+
+    test("an upload has its members in the recorded order, null included", async () => {
+      const body = { filename: "a", purpose: "vision", bytes: 1, mime_type: "image/png" };
+      const { json: upload } = await post("/v1/uploads", body);
+      expect(Object.keys(upload as object)).toEqual(UPLOAD_MEMBERS);
+      expect(upload).toMatchObject({ file: null, purpose: "vision" });
+    });
+
+    test("parts come in parallel, in any order, in any number", async () => {
+      const contents = Array.from({ length: 65 }, (_, index) => `<${index}>`);
+      const upload = await create(contents.join("").length);
+      const ids = await addParts(upload, contents);
+      const { json: completed } = await complete(upload, ids.toReversed());
+      const { file } = completed as Upload;
+      expect(await contentOf(file?.id)).toBe(contents.toReversed().join(""));
+    });
+
+    test("a part that was sent again replaces the one that is not named", async () => {
+      const upload = await create(6);
+      const [damaged = "", rest = ""] = await addParts(upload, ["abX", "def"]);
+      const again = await addPart(upload, "abc");
+      const { json: completed } = await complete(upload, [again, rest]);
+      expect(await contentOf((completed as Upload).file?.id)).toBe("abcdef");
+      const stored = await api.store.uploads.get("default", upload.id);
+      expect(stored?.partIds).toEqual([again, rest]);
+      expect(stored?.partIds).not.toContain(damaged);
+    });
+
+    test("expires_after says how long the file is kept", async () => {
+      const upload = await create(1, { expires_after: { anchor: "created_at", seconds: 7_200 } });
+      const { json: completed } = await complete(upload, [await addPart(upload, "x")]);
+      const { file } = completed as Upload;
+      expect(file?.expires_at).toBe((file?.created_at ?? 0) + 7_200);
+    });
+
+    test("a checksum in capitals is the same checksum", async () => {
+      const upload = await create(3);
+      const md5 = createHash("md5").update("abc").digest("hex").toUpperCase();
+      const answer = await complete(upload, [await addPart(upload, "abc")], md5);
+      expect(answer).toMatchObject({ status: 200, json: { status: "completed" } });
+    });
+
+    test("what is refused at completion leaves nothing, and can be mended", async () => {
+      const upload = await create(7, { filename: "in.jsonl", purpose: "batch" });
+      const [bad = "", good = ""] = await addParts(upload, ["no JSON", '{"a":1}']);
+      expect(await complete(upload, [bad])).toMatchObject({
+        status: 400,
+        json: { error: { message: "Invalid file format for Batch API. Must be .jsonl" } },
+      });
+      expect(await complete(upload, [good], "0".repeat(32))).toMatchObject({
+        status: 400,
+        json: { error: { param: "md5", message: expect.stringContaining("The MD5 checksum") } },
+      });
+      expect(await complete(upload, [good, bad])).toMatchObject({
+        status: 400,
+        json: {
+          error: {
+            param: "part_ids",
+            message: "The parts add up to 14 bytes, but the upload was created for 7 bytes.",
+          },
+        },
+      });
+      expect(await blobs("files/")).toEqual([]);
+      expect(await api.unfinishedBlobs()).toBe(0);
+      expect(await complete(upload, [good])).toMatchObject({ status: 200 });
+    });
+
+    test("completing again gives the same answer for the same parts only", async () => {
+      const upload = await create(2);
+      const ids = await addParts(upload, ["a", "b"]);
+      const first = await complete(upload, ids);
+      expect(await complete(upload, ids)).toMatchObject({ status: 200, json: first.json });
+      expect(await complete(upload, ids.toReversed())).toMatchObject({
+        status: 400,
+        json: {
+          error: {
+            param: "part_ids",
+            message: "The upload was completed with other part_ids already.",
+          },
+        },
+      });
+      await openai.files.delete((first.json as Upload).file?.id ?? "");
+      expect((await complete(upload, ids)).json).toMatchObject({ status: "completed", file: null });
+    });
+
+    /** Holds back the Store's completions until `count` of them have come, and does `before` then. */
+    function gatherCompletions(count: number, before?: () => Promise<unknown>) {
+      const { promise: all, resolve: allCame } = Promise.withResolvers<void>();
+      const original = api.store.uploads.complete.bind(api.store.uploads);
+      let came = 0;
+      return vi.spyOn(api.store.uploads, "complete").mockImplementation(async (...args) => {
+        came += 1;
+        if (came === count) {
+          await before?.();
+          allCame();
+        }
+        await all;
+        return original(...args);
+      });
+    }
+
+    test("of two completions at once one makes the file, and both get it", async () => {
+      const upload = await create(1);
+      const ids = [await addPart(upload, "x")];
+      const gathered = gatherCompletions(2);
+      const answers = await Promise.all([complete(upload, ids), complete(upload, ids)]);
+      gathered.mockRestore();
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+      const [first, second] = answers.map((answer) => answer.json as Upload);
+      expect(first).toEqual(second);
+      expect(await blobs("files/")).toEqual([`files/${first?.file?.id}`]);
+      expect((await openai.files.list()).data).toHaveLength(1);
+    });
+
+    test("a cancel that comes in between wins over a completion, which leaves nothing", async () => {
+      const upload = await create(1);
+      const ids = [await addPart(upload, "x")];
+      const gathered = gatherCompletions(1, () => openai.uploads.cancel(upload.id));
+      const answer = await complete(upload, ids);
+      gathered.mockRestore();
+      expect(answer).toMatchObject({
+        status: 400,
+        json: {
+          error: {
+            message: expect.stringContaining("Cannot complete an upload with status 'cancelled'"),
+          },
+        },
+      });
+      expect(await blobs("files/")).toEqual([]);
+      expect((await openai.files.list()).data).toEqual([]);
+    });
+
+    test("a cancel whose sweep takes the parts away ends a completion as a cancel does", async () => {
+      const upload = await create(1);
+      const ids = [await addPart(upload, "x")];
+      const read = vi.spyOn(api.blobs, "read").mockImplementationOnce(async function* (key) {
+        await openai.uploads.cancel(upload.id);
+        await api.blobs.deleteAll(`uploads/${upload.id}/`);
+        yield* api.blobs.read(key);
+      });
+      const answer = await complete(upload, ids);
+      read.mockRestore();
+      expect(answer).toMatchObject({
+        status: 400,
+        json: { error: { message: expect.stringContaining("status 'cancelled'") } },
+      });
+      expect(await api.unfinishedBlobs()).toBe(0);
+    });
+
+    test("parts that have lost bytes are a fault of the server, and no file", async () => {
+      const upload = await create(3);
+      const id = await addPart(upload, "abc");
+      const writer = await api.blobs.create(`uploads/${upload.id}/${id}`);
+      await writer.write(Buffer.from("ab"));
+      await writer.commit();
+      expect((await complete(upload, [id])).status).toBe(500);
+      expect(await blobs("files/")).toEqual([]);
+      expect(await api.unfinishedBlobs()).toBe(0);
+    });
+
+    describe("cancel", () => {
+      test("ends an upload, and wakes who deletes its parts", async () => {
+        const upload = await create(2);
+        await addPart(upload, "x");
+        let signalled = 0;
+        const off = api.signals.on("bytes-unneeded", () => signalled++);
+        expect(await openai.uploads.cancel(upload.id)).toEqual({ ...upload, status: "cancelled" });
+        off();
+        expect(signalled).toBe(1);
+        expect(await openai.uploads.cancel(upload.id)).toMatchObject({ status: "cancelled" });
+        const part = await send(api.baseUrl, `/v1/uploads/${upload.id}/parts`, partForm("y"));
+        expect(part).toMatchObject({
+          status: 400,
+          json: {
+            error: {
+              message:
+                "Cannot add a part to an upload with status 'cancelled'. It must be 'pending': create a new upload.",
+            },
+          },
+        });
+        expect((await complete(upload, ["part_1"])).status).toBe(400);
+      });
+
+      test.each([
+        ["no body and no type", undefined, undefined],
+        ["no body of type JSON", "application/json", undefined],
+        ["an empty body of type JSON", "application/json", ""],
+        ["an empty object", "application/json", "{}"],
+      ])("takes %s", async (_name, type, body) => {
+        const { id } = await create(1);
+        const answer = await send(api.baseUrl, `/v1/uploads/${id}/cancel`, {
+          method: "POST",
+          ...(type === undefined ? {} : { headers: { "content-type": type } }),
+          ...(body === undefined ? {} : { body }),
+        });
+        expect(answer).toMatchObject({ status: 200, json: { status: "cancelled" } });
+      });
+
+      test("comes too late for a completed upload", async () => {
+        const upload = await create(1);
+        await complete(upload, [await addPart(upload, "x")]);
+        await expect(openai.uploads.cancel(upload.id)).rejects.toMatchObject({
+          status: 400,
+          message: expect.stringContaining("Cannot cancel an upload with status 'completed'"),
+        });
+      });
+    });
+
+    test("an upload that is not completed within an hour has expired", async () => {
+      const late = await startApi();
+      const uploads = `${late.baseUrl}/v1`;
+      const client = new OpenAI({ baseURL: uploads, apiKey: "any", maxRetries: 0 });
+      const { id } = await client.uploads.create({
+        filename: "a",
+        purpose: "evals",
+        bytes: 1,
+        mime_type: "text/plain",
+      });
+      const data = await toFile(Buffer.from("x"));
+      late.passTime(HOUR_MS - 10_000);
+      const part = await client.uploads.parts.create(id, { data });
+      late.passTime(10_000);
+      const refusal = (action: string) => ({
+        status: 400,
+        message: expect.stringContaining(`Cannot ${action} an upload with status 'expired'`),
+      });
+      await expect(client.uploads.parts.create(id, { data })).rejects.toMatchObject(
+        refusal("add a part to"),
+      );
+      await expect(client.uploads.complete(id, { part_ids: [part.id] })).rejects.toMatchObject(
+        refusal("complete"),
+      );
+      await expect(client.uploads.cancel(id)).rejects.toMatchObject(refusal("cancel"));
+      await late.close();
+    });
+
+    test("a part is on disk while it still comes, and gone when its client leaves", async () => {
+      const upload = await create(4_000_000);
+      const body = formBody([{ name: "data", value: Buffer.alloc(2_000_000), filename: "p" }]);
+      const { hostname, port } = new URL(api.baseUrl);
+      const path = `/v1/uploads/${upload.id}/parts`;
+      const sending = request({ hostname, port, path, method: "POST", headers: formHeaders });
+      sending.on("error", () => {});
+      sending.write(body.subarray(0, 1_900_000));
+      await vi.waitFor(async () => expect(await api.unfinishedBytes()).toBeGreaterThan(1_500_000), {
+        timeout: 10_000,
+      });
+      sending.destroy();
       await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(0), {
         timeout: 10_000,
       });
-      const { data } = await api.store.files.list("default", {
-        limit: 10,
-        order: "asc",
-        now: Date.now(),
-      });
-      expect(data).toEqual([]);
-      for await (const { key } of api.blobs.list("files/")) expect(key).toBe("nothing");
-    }
-
-    const fourParts = [purposePart, batchPart, anchorPart, secondsPart];
-    test.each(
-      permutations(fourParts).map((parts) => [parts.map(({ name }) => name).join(", "), parts]),
-    )("parts in the order %s", async (_names, parts) => {
-      const file = await uploaded(form(...parts));
-      expect(file.bytes).toBe(batchPart.value.length);
-      expect(file.expires_at).toBe(file.created_at + HOUR);
+      expect(await blobs(`uploads/${upload.id}/`)).toEqual([]);
     });
 
-    test.each<[string, FormPart[]]>([
-      ["brackets", [anchorPart, secondsPart]],
-      [
-        "dots",
-        [
-          { name: "expires_after.anchor", value: "created_at" },
-          { name: "expires_after.seconds", value: "3600" },
-        ],
-      ],
-      ["dots without an anchor", [{ name: "expires_after.seconds", value: "3600" }]],
-      [
-        "one JSON part",
-        [{ name: "expires_after", value: '{"anchor":"created_at","seconds":3600}' }],
-      ],
-      [
-        "one part of type JSON",
-        [
-          {
-            name: "expires_after",
-            value: '{"anchor":"created_at","seconds":3600}',
-            type: "application/json",
-          },
-        ],
-      ],
-    ])("expires_after spelled with %s", async (_name, parts) => {
-      const file = await uploaded(batchForm(...parts));
-      expect(file.expires_at).toBe(file.created_at + HOUR);
-    });
-
-    test("expires_after holds for other purposes too, up to 30 days", async () => {
-      const seconds = { ...secondsPart, value: "2592000" };
-      const purpose = { name: "purpose", value: "user_data" };
-      const file = await uploaded(form(purpose, anchorPart, seconds, batchPart));
-      expect(file.expires_at).toBe(file.created_at + 30 * 24 * HOUR);
-    });
-
-    test.each<[string, Partial<FormPart>, string]>([
-      ["the name Python makes up", { filename: "upload" }, "upload"],
-      ["the name Node.js makes up", { filename: "unknown_file" }, "unknown_file"],
-      ["the name Go makes up", { filename: "anonymous_file" }, "anonymous_file"],
-      ["an empty name", { filename: "" }, "upload"],
-      ["an upper-case extension", { filename: "IN.JSONL" }, "IN.JSONL"],
-    ])("a batch input with %s", async (_name, part, filename) => {
-      const file = await uploaded(form(purposePart, { ...batchPart, ...part }));
-      expect(file.filename).toBe(filename);
-    });
-
-    test("a file without any name, as plain text", async () => {
-      const { name, value } = batchPart;
-      const file = await uploaded(form(purposePart, { name, value, type: "text/plain" }));
-      expect(file).toMatchObject({ filename: "upload", bytes: value.length });
-    });
-
-    test("a purpose that is sent like a file", async () => {
-      const purpose = { ...purposePart, filename: "purpose", type: "application/octet-stream" };
-      expect(await uploaded(form(purpose, batchPart))).toMatchObject({ bytes: 18 });
-    });
-
-    test.each<[string, string | Buffer]>([
-      ["a byte order mark", '\uFEFF{"a":1}\n'],
-      ["blank lines first", '\r\n\n{"a":1}\n'],
-      ["a later line that is no JSON", '{"a":1}\nnope\n'],
-      ["a first line of over 1 MiB", `{"a":"${"x".repeat(1_100_000)}"}\n`],
-    ])("a batch input with %s is taken as it is", async (_name, value) => {
-      const file = await uploaded(form(purposePart, { ...batchPart, value }));
-      expect(file.bytes).toBe(Buffer.byteLength(value));
-    });
-
-    test("fields nobody knows are ignored", async () => {
-      const request = batchForm({ name: "user", value: "x" }, { name: "expires", value: "1" });
-      expect(await uploaded(request)).toMatchObject({ filename: "in.jsonl", bytes: 18 });
-    });
-
-    test("a preamble, an epilogue and a quoted boundary are part of the format", async () => {
-      const body = Buffer.concat([
-        Buffer.from("hello\r\n"),
-        formBody([purposePart, batchPart]),
-        Buffer.from("bye"),
-      ]);
-      const headers = { "content-type": 'multipart/form-data; boundary="a-boundary"' };
-      expect(await uploaded({ method: "POST", headers, body })).toMatchObject({ bytes: 18 });
-    });
-
-    test("a form split at any byte is the same form", async () => {
-      const body = formBody([purposePart, batchPart, anchorPart, secondsPart]);
-      for (let at = 1; at < body.length; at += 1) {
-        const chunks = [body.subarray(0, at), body.subarray(at)];
-        const file = await uploaded({ method: "POST", headers: formHeaders, body: chunks });
-        expect(file).toMatchObject({ bytes: 18, expires_at: file.created_at + HOUR });
-      }
-    });
-
-    test("a form that arrives byte by byte is the same form", async () => {
-      const body = [...formBody([batchPart, purposePart])].map((byte) => Uint8Array.of(byte));
-      expect(await uploaded({ method: "POST", headers: formHeaders, body })).toMatchObject({
-        bytes: 18,
-      });
-    });
-
-    test("content that looks almost like the boundary stays content", async () => {
-      const value = '{"a":1}\n\r\n--a-boundar\r\n-a-boundary--a-boundary\r\r\n--a\r\n-';
-      const body = formBody([purposePart, { ...batchPart, value }]);
-      for (let at = 1; at < body.length; at += 1) {
-        const chunks = [body.subarray(0, at), body.subarray(at)];
-        const { id } = await uploaded({ method: "POST", headers: formHeaders, body: chunks });
-        const content = await send(api.baseUrl, `/v1/files/${id}/content`);
-        expect(content.text).toBe(value);
-      }
-    });
-
-    test("a form that ends too early is refused at every length, and leaves nothing", async () => {
-      const body = formBody([purposePart, batchPart]);
-      const lastNeeded = body.length - "\r\n".length;
-      for (let length = 0; length < lastNeeded; length += 1) {
-        const answer = await upload({
-          method: "POST",
-          headers: formHeaders,
-          body: body.subarray(0, length),
-        });
-        expect([length, answer.status]).toEqual([length, 400]);
-      }
-      await expectNothing();
-    });
-
-    test.each([0.1, 0.5, 0.9, 1])(
-      "an upload cut after %d of its bytes leaves nothing",
-      async (share) => {
-        const value = `{"a":"${"x".repeat(1_000_000)}"}\n`;
-        const body = formBody([purposePart, { ...batchPart, value }]);
-        const sent = Math.min(Math.floor(body.length * share), body.length - 1);
-        const { hostname, port } = new URL(api.baseUrl);
-        const socket = connect(Number(port), hostname);
-        await once(socket, "connect");
-        socket.write(
-          `POST /v1/files HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: ${formHeaders["content-type"]}\r\n` +
-            `content-length: ${body.length}\r\n\r\n`,
-        );
-        socket.write(body.subarray(0, sent));
-        await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(1), {
-          timeout: 10_000,
-        });
-        socket.destroy();
-        await expectNothing();
-      },
-    );
-
-    test.each<[string, FormPart[]]>([
-      ["a purpose that does not exist", [{ name: "purpose", value: "x" }]],
-      ["the wrong extension", [purposePart, { ...batchPart, filename: "a.txt" }]],
-      ["a wrong expires_after at the end", [purposePart, batchPart, secondsPart]],
-      ["no purpose", [batchPart]],
-      ["too many bytes", [purposePart, { ...batchPart, value: Buffer.alloc(4_000_001) }]],
-      ["two files", [purposePart, batchPart, batchPart]],
-    ])("an upload refused for %s leaves nothing", async (_name, parts) => {
-      expect((await upload(form(...parts))).status).toBe(400);
-      await expectNothing();
-    });
-
-    test("a client that sends everything before it listens still gets its refusal, and goes on", async () => {
-      const big = { ...batchPart, value: Buffer.alloc(30_000_000) };
-      for (const parts of [
-        [{ name: "purpose", value: "x" }, big],
-        [purposePart, big],
-        [big, purposePart],
-      ]) {
-        const body = formBody(parts);
-        const { hostname, port } = new URL(api.baseUrl);
-        const socket = connect(Number(port), hostname);
-        const answers: Uint8Array[] = [];
-        socket.on("data", (chunk) => answers.push(chunk as Uint8Array));
-        const head = `content-type: ${formHeaders["content-type"]}\r\ncontent-length: ${body.length}`;
-        socket.write(`POST /v1/files HTTP/1.1\r\nhost: ${hostname}\r\n${head}\r\n\r\n`);
-        socket.write(body);
-        socket.write(`GET /healthz HTTP/1.1\r\nhost: ${hostname}\r\nconnection: close\r\n\r\n`);
-        await once(socket, "close");
-        const text = Buffer.concat(answers).toString();
-        expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 400", "HTTP/1.1 200"]);
-      }
-      await expectNothing();
-    });
-
-    test("a file of just the largest size is taken", async () => {
-      const largest = { ...batchPart, value: Buffer.alloc(4_000_000, '{"a":1}\n') };
-      expect(await uploaded(form(purposePart, largest))).toMatchObject({ bytes: 4_000_000 });
-      const other = { ...batchPart, value: Buffer.alloc(2_000_000) };
-      expect(await uploaded(form({ name: "purpose", value: "evals" }, other))).toMatchObject({
-        bytes: 2_000_000,
-      });
-    });
-
-    test("several uploads at once do not mix", async () => {
-      const contents = Array.from({ length: 8 }, (_, index) => `{"n":${index}}\n`.repeat(20_000));
-      const files = await Promise.all(
-        contents.map((value) => uploaded(form(purposePart, { ...batchPart, value }))),
-      );
-      const answers = await Promise.all(
-        files.map(({ id }): Promise<Answer> => send(api.baseUrl, `/v1/files/${id}/content`)),
-      );
-      expect(answers.map(({ text }) => text)).toEqual(contents);
+    test("the uploads of a project are nobody else's", async () => {
+      const own = await startApi();
+      const [mine, theirs] = [await own.keys.create("mine"), await own.keys.create("theirs")];
+      const as = (key: string) =>
+        new OpenAI({ baseURL: `${own.baseUrl}/v1`, apiKey: key, maxRetries: 0 });
+      const body = { filename: "a", purpose: "evals", bytes: 1, mime_type: "a/b" } as const;
+      const { id } = await as(mine.key).uploads.create(body);
+      const missing = { status: 404, param: "upload_id" };
+      const foreign = as(theirs.key).uploads;
+      await expect(foreign.cancel(id)).rejects.toMatchObject(missing);
+      await expect(foreign.complete(id, { part_ids: ["part_1"] })).rejects.toMatchObject(missing);
+      const data = await toFile(Buffer.from("x"));
+      await expect(foreign.parts.create(id, { data })).rejects.toMatchObject(missing);
+      expect(await as(mine.key).uploads.cancel(id)).toMatchObject({ status: "cancelled" });
+      await own.close();
     });
   });
 }

@@ -1,0 +1,60 @@
+// A client's bytes on their way into the BlobStore: written as they arrive, in constant memory, and
+// invisible until they are committed.
+import { createHash } from "node:crypto";
+import type { ApiError } from "../core/api-error.ts";
+import type { BlobStore } from "../core/blob-store.ts";
+import { StorageFullError } from "../core/store.ts";
+
+export interface StagedBlob {
+  readonly blobKey: string;
+  readonly sizeBytes: number;
+  /** Hex. */
+  readonly sha256: string;
+  /** The bytes are durable when this resolves. */
+  commit(): Promise<void>;
+  /** Leaves no trace. Harmless after commit or when repeated. */
+  discard(): Promise<void>;
+}
+
+export interface StagingLimits {
+  maxSizeBytes: number;
+  /** What a client is told that sends more. */
+  tooLarge: () => ApiError;
+  /** Nothing is taken while less space than this is free. */
+  freeSpaceFloorBytes: number;
+}
+
+/**
+ * Writes `content` to a new blob. When the content ends with an error, is too large, or cannot be
+ * written (StorageFullError), nothing is left and the error goes on.
+ */
+export async function stageBlob(
+  blobs: BlobStore,
+  blobKey: string,
+  content: AsyncIterable<Uint8Array>,
+  { maxSizeBytes, tooLarge, freeSpaceFloorBytes }: StagingLimits,
+): Promise<StagedBlob> {
+  const freeBytes = await blobs.freeBytes();
+  if (freeBytes !== undefined && freeBytes < freeSpaceFloorBytes) {
+    throw new StorageFullError("Less disk space is free than is to be kept clear.");
+  }
+  const writer = await blobs.create(blobKey);
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of content) {
+      if (writer.sizeBytes + chunk.length > maxSizeBytes) throw tooLarge();
+      hash.update(chunk);
+      await writer.write(chunk);
+    }
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  return {
+    blobKey,
+    sizeBytes: writer.sizeBytes,
+    sha256: hash.digest("hex"),
+    commit: () => writer.commit(),
+    discard: () => writer.abort(),
+  };
+}

@@ -1,0 +1,124 @@
+// Idempotency-Key, beyond OpenAI's API: a request that creates something may be sent again after its
+// answer was lost, and makes nothing twice. Keys are remembered for 24 hours, for each project apart.
+import { createHash } from "node:crypto";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { ApiError } from "../core/api-error.ts";
+import type { Clock } from "../core/clock.ts";
+import type { IdempotencyStore, IdempotentRequest } from "../core/idempotency-store.ts";
+import { ConflictError } from "../core/store.ts";
+import { TemporaryRefusal } from "./temporary-refusal.ts";
+
+/** How the object of a request comes to be: made now, or found because an earlier request made it. */
+export interface Creation<T> {
+  /** All that the client asked for: parsed members, and hashes of files. */
+  content: object;
+  create: (idempotent?: IdempotentRequest) => Promise<T>;
+  find: (id: string) => Promise<T>;
+}
+
+type Settle = <T>(creation: Creation<T>) => Promise<T>;
+
+const KEY = /^[\x20-\x7e]{1,255}$/;
+const RUNNING_RETRY_SECONDS = 1;
+
+export class IdempotencyKeys {
+  readonly #store: IdempotencyStore;
+  readonly #clock: Clock;
+
+  constructor(store: IdempotencyStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /**
+   * Runs `handle`, which takes the request in and then calls `settle` once. Under a key that made
+   * something, `settle` finds that instead, if the content is the same. When `handle` throws before
+   * anything is made the key is free again. Throws ApiError 409 for a key whose request still runs, or
+   * that was used for something else.
+   */
+  async guard<T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    handle: (settle: Settle) => Promise<T>,
+  ): Promise<T> {
+    const key = keyOf(request);
+    if (key === undefined) return handle(({ create }) => create());
+    const { projectId, method, routeOptions } = request;
+    const route = `${method} ${routeOptions.url}`;
+    const state = await this.#store.begin(projectId, key, route, this.#clock.now());
+    if (state.kind === "running") throw stillRunning();
+    if (state.kind === "done") {
+      if (state.route !== route) throw usedBefore(`for ${state.route}`);
+      return handle(async ({ content, find }) => {
+        if (fingerprintOf(content) !== state.fingerprint) throw usedBefore("with other content");
+        const found = await find(state.objectId);
+        reply.header("idempotent-replayed", "true");
+        return found;
+      });
+    }
+    let isOurs = true;
+    try {
+      return await handle(({ content, create }) => {
+        const idempotent = { projectId, key, fingerprint: fingerprintOf(content) };
+        return create(idempotent).catch((error: unknown) => {
+          if (!(error instanceof ConflictError)) throw error;
+          // It ran so long that the key may have been given to another request.
+          isOurs = false;
+          throw stillRunning();
+        });
+      });
+    } catch (error) {
+      if (isOurs) await this.#free(request, key);
+      throw error;
+    }
+  }
+
+  /** Does not throw: what the client has to hear is why its request failed. */
+  async #free({ projectId, log }: FastifyRequest, key: string): Promise<void> {
+    try {
+      await this.#store.abandon(projectId, key);
+    } catch (error) {
+      log.warn({ err: error }, "an Idempotency-Key could not be freed");
+    }
+  }
+}
+
+/**
+ * Undefined without the header. An empty one is refused like any other that is no key: whoever sends it
+ * believes to be protected.
+ */
+function keyOf({ headers }: FastifyRequest): string | undefined {
+  const key = headers["idempotency-key"];
+  if (key === undefined || (typeof key === "string" && KEY.test(key))) return key;
+  throw new ApiError(
+    400,
+    `Invalid 'Idempotency-Key' header: expected 1 to 255 printable ASCII characters, got ${key.length} characters.`,
+    { code: "invalid_idempotency_key" },
+  );
+}
+
+/** Hex SHA-256 of the content, whatever order its members came in. */
+function fingerprintOf(content: object): string {
+  const canonical = JSON.stringify(content, (_key, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash("sha256").update(canonical).digest("hex");
+}
+
+function stillRunning(): ApiError {
+  return new TemporaryRefusal(
+    409,
+    "A request with this Idempotency-Key is still running. Try again to get its answer.",
+    { code: "idempotency_key_in_use", retryAfterSeconds: RUNNING_RETRY_SECONDS },
+  );
+}
+
+function usedBefore(how: string): ApiError {
+  return new ApiError(
+    409,
+    `This Idempotency-Key was used before ${how}. Use a new key for each new request.`,
+    { code: "idempotency_key_reused" },
+  );
+}

@@ -1,0 +1,24 @@
+// What the server answers to those who run it.
+import { type Static, Type } from "typebox";
+import { nullable } from "./schema.ts";
+
+export const Health = Type.Object(
+  { status: Type.Literal("ok") },
+  { $id: "Health", description: "The process is there." },
+);
+
+export const ReadinessObject = Type.Object(
+  {
+    ready: Type.Boolean(),
+    checks: Type.Array(
+      Type.Object({
+        upstream: Type.String(),
+        model: nullable(Type.String({ description: "Null when the whole upstream is meant" })),
+        state: Type.String(),
+        reason: nullable(Type.String({ description: "Null when nothing is wrong" })),
+      }),
+    ),
+  },
+  { $id: "Readiness", description: "Whether batches can be worked on, and what is in the way." },
+);
+export type ReadinessObject = Static<typeof ReadinessObject>;
