@@ -188,6 +188,7 @@ async function startParts(
     store: store.webhooks,
     clock,
     log,
+    metrics,
     unseal: (sealed) => secrets.open(sealed),
     allowPrivateAddresses: config.allowPrivateAddresses,
     pollMs: config.pollMs,

@@ -14,7 +14,7 @@ declare module "fastify" {
 }
 
 const API = "/v1/";
-export const ADMIN_API = "/admin/v1/";
+const ADMIN_API = "/admin/v1/";
 
 /**
  * Sets `projectId`, or throws ApiError 401 or 403. Routes outside /v1 and /admin/v1 (health, metrics, the

@@ -19,6 +19,7 @@ test("every metric is there under its public name and labels", async () => {
   metrics.requestsInFlight.set({ upstream: "u", model: "m" }, 4);
   metrics.lanePaused.set({ upstream: "u", model: "m", reason: "unreachable" }, 1);
   metrics.journalCommitSeconds.observe(0.0002);
+  metrics.webhookAttempts.inc({ result: "given_up" });
   metrics.httpRequests.inc({ method: "GET", route: "/healthz", status: 200 });
   const text = await metrics.registry.metrics();
   for (const line of [
@@ -31,6 +32,7 @@ test("every metric is there under its public name and labels", async () => {
     'offpeak_journal_commit_seconds_bucket{le="5"} 1',
     'offpeak_batches{status="in_progress"} 2',
     'offpeak_batches{status="failed"} 0',
+    'offpeak_webhook_attempts_total{result="given_up"} 1',
     'offpeak_http_requests_total{method="GET",route="/healthz",status="200"} 1',
   ]) {
     expect(text.split("\n")).toContain(line);

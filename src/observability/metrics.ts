@@ -64,6 +64,12 @@ export function createMetrics(countBatches: () => Promise<Record<BatchStatus, nu
       buckets: COMMIT_SECONDS,
       registers,
     }),
+    webhookAttempts: new Counter({
+      name: "offpeak_webhook_attempts_total",
+      help: "Attempts to deliver webhook events: delivered, failed, or failed for good.",
+      labelNames: ["result"] as const,
+      registers,
+    }),
     httpRequests: new Counter({
       name: "offpeak_http_requests_total",
       help: "HTTP requests answered, by method, route and status.",

@@ -8,6 +8,7 @@ import { newDeliveryId, newEventId, newWebhookId } from "../core/ids.ts";
 import type { Store } from "../core/store.ts";
 import { WEBHOOK_RETRY_MS, type WebhookDelivery } from "../core/webhook.ts";
 import { createLog } from "../observability/log.ts";
+import { type Metrics, createMetrics } from "../observability/metrics.ts";
 import { openSqliteStore } from "../storage/sql/sqlite.ts";
 import { WebhookDeliverer, type WebhookDelivererOptions } from "./webhook-deliverer.ts";
 
@@ -19,12 +20,14 @@ let cleanup: AsyncDisposableStack;
 let clock: FakeClock;
 let store: Store;
 let logged: string[];
+let metrics: Metrics;
 
 beforeEach(async () => {
   cleanup = new AsyncDisposableStack();
   clock = new FakeClock();
   store = await openSqliteStore({ path: ":memory:", clock });
   logged = [];
+  metrics = createMetrics(() => store.batches.countByStatus());
 });
 
 afterEach(async () => {
@@ -39,6 +42,7 @@ function delivererWith(options: Partial<WebhookDelivererOptions> = {}): WebhookD
     store: store.webhooks,
     clock,
     log: createLog("info", { write: (line) => logged.push(line) }),
+    metrics,
     unseal: (sealed) => sealed.replace("sealed:", ""),
     allowPrivateAddresses: true,
     pollMs: NEVER_MS,
@@ -46,6 +50,12 @@ function delivererWith(options: Partial<WebhookDelivererOptions> = {}): WebhookD
   });
   cleanup.defer(() => deliverer.stop());
   return deliverer;
+}
+
+/** Attempts by what came of them. */
+async function counted(): Promise<Record<string, number>> {
+  const { values } = await metrics.webhookAttempts.get();
+  return Object.fromEntries(values.map(({ labels, value }) => [labels.result, value]));
 }
 
 async function receiverThat(onPost?: Script["onPost"]): Promise<ScriptedBackend> {
@@ -198,6 +208,7 @@ describe("a delivery that failed", () => {
     deliverer.wake();
     expect(await delivered(look)).toMatchObject({ attempts: 5, lastStatus: 204, lastError: null });
     expect(logged).toEqual([]);
+    expect(await counted()).toMatchObject({ failed: 4 });
   });
 
   it("waits as long as the receiver asks for", async () => {
@@ -216,6 +227,7 @@ describe("a delivery that failed", () => {
     const lastError = "The receiver answered 500.";
     expect(rest).toMatchObject({ nextAttemptAt: null, deliveredAt: null, lastError });
     await deliverer.stop();
+    expect(await counted()).toEqual({ given_up: 1 });
     expect(logged.map((line) => JSON.parse(line) as unknown)).toEqual([
       expect.objectContaining({
         level: "warn",

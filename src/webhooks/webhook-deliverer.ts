@@ -5,6 +5,7 @@
 import type { DueDelivery, WebhookStore } from "../core/webhook-store.ts";
 import type { WebhookDelivery } from "../core/webhook.ts";
 import type { Log } from "../observability/log.ts";
+import type { Metrics } from "../observability/metrics.ts";
 import { nextAttemptAt } from "./retry-schedule.ts";
 import { sendWebhook, type WebhookRequestOptions, type WebhookResult } from "./webhook-request.ts";
 
@@ -19,6 +20,7 @@ const GONE = 410;
 export interface WebhookDelivererOptions extends Omit<WebhookRequestOptions, "timeoutMs"> {
   store: Pick<WebhookStore, "claimDue" | "recordAttempt">;
   log: Log;
+  metrics: Pick<Metrics, "webhookAttempts">;
   /** How often it looks for due deliveries without being woken. */
   pollMs: number;
   timeoutMs?: number;
@@ -116,13 +118,15 @@ export class WebhookDeliverer {
   }
 
   async #record(delivery: WebhookDelivery, result: WebhookResult): Promise<void> {
-    const { store, clock, log } = this.#options;
+    const { store, clock, log, metrics } = this.#options;
     const { status, error, retryAfterMs } = result;
     const at = clock.now();
     const isOver = error === null || status === GONE;
     const next = isOver ? null : nextAttemptAt(delivery, retryAfterMs, at, Math.random());
     const attempt = { at, status, error, nextAttemptAt: next };
     await store.recordAttempt(delivery.id, delivery.attempts, attempt);
+    const failure = next === null ? "given_up" : "failed";
+    metrics.webhookAttempts.inc({ result: error === null ? "delivered" : failure });
     const facts = { ...named(delivery), attempts: delivery.attempts, status, error };
     if (error === null) log.debug(facts, "webhook delivered");
     else if (next === null) log.warn(facts, "webhook delivery given up");
