@@ -89,7 +89,8 @@ upstreams:
     base_url: [http://gpu-1:8000/v1, http://gpu-2:8000]
     api_key: \${LLAMA_KEY}
     models: [meta-llama/Llama-3.1-8B-Instruct]
-    endpoints: [/v1/chat/completions]
+    endpoints: [/v1/chat/completions, /v1/rerank]
+    attachments: json
     limits: { concurrency: 16 }
   - { name: other, base_url: https://models.example/openai/v1/ }
 model_aliases: { gpt-4o-mini: meta-llama/Llama-3.1-8B-Instruct }
@@ -100,10 +101,16 @@ model_aliases: { gpt-4o-mini: meta-llama/Llama-3.1-8B-Instruct }
       name: "llama",
       baseUrls: ["http://gpu-1:8000/v1", "http://gpu-2:8000/v1"],
       models: ["meta-llama/Llama-3.1-8B-Instruct"],
-      endpoints: ["/v1/chat/completions"],
+      endpoints: ["/v1/chat/completions", "/v1/rerank"],
+      attachments: "json",
       concurrency: 16,
     },
-    { name: "other", baseUrls: ["https://models.example/openai/v1"], concurrency: 64 },
+    {
+      name: "other",
+      baseUrls: ["https://models.example/openai/v1"],
+      attachments: "multipart",
+      concurrency: 64,
+    },
   ]);
   expect(config.upstreams[0]?.apiKey?.reveal()).toBe("sk-secret");
   expect(config.upstreams[1]).not.toHaveProperty("apiKey");
@@ -259,9 +266,23 @@ test.each<[string, Given, string]>([
     "offpeak.yaml: upstreams[0].models[0]: expected text, got 1.",
   ],
   [
-    "unknown endpoint",
-    { yaml: upstreamYaml("endpoints: [/v1/chat]") },
-    "offpeak.yaml: upstreams[0].endpoints: expected some of /v1/chat/completions, ",
+    "no path of an endpoint",
+    { yaml: upstreamYaml("endpoints: [/v1/rerank, /v1/../admin]") },
+    'offpeak.yaml: upstreams[0].endpoints[1]: expected a path such as /v1/rerank, of lower-case letters, digits and _ . -, got "/v1/../admin".',
+  ],
+  [
+    "too many endpoints",
+    {
+      yaml: upstreamYaml(
+        `endpoints: [${Array.from({ length: 101 }, (_, n) => `/v1/e${n}`).join(", ")}]`,
+      ),
+    },
+    "offpeak.yaml: upstreams[0].endpoints: expected at most 100 endpoints, got 101.",
+  ],
+  [
+    "unknown form of attachments",
+    { yaml: upstreamYaml("attachments: xml") },
+    'offpeak.yaml: upstreams[0].attachments: expected one of multipart, json, got "xml".',
   ],
   [
     "concurrency out of range",

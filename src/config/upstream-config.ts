@@ -96,7 +96,7 @@ function readEndpoints(place: string, value: unknown): readonly string[] {
   if (value === undefined) return defaultUpstreamEndpoints;
   const paths = readNames(place, "endpoints", value);
   if (paths.length > MAX_ENDPOINTS) {
-    refuse(place, `at most ${MAX_ENDPOINTS} endpoints`, `${paths.length} of them`);
+    refuse(place, `at most ${MAX_ENDPOINTS} endpoints`, paths.length);
   }
   const unfit = paths.findIndex((path) => !isEndpointPath(path));
   if (unfit >= 0) {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { overlayBody } from "./body-overlay.ts";
+import { overlayBody, replaceMember } from "./body-overlay.ts";
 import { type MemberSpan, readMembers, repeatedMember } from "./json-members.ts";
 
 function overlaid(body: string, changes: Record<string, unknown>): string {
@@ -56,6 +56,19 @@ test("the result has the changes, and of the rest what it had, for any object an
       expect(membersOf(overlayBody(body, changes))).toEqual(expected);
     }),
   );
+});
+
+test.each([
+  ['{"a":1,"file":{"x":","},"b":2}', '{"a":1,"url":"é","b":2}'],
+  [' { "f\\u0069le" : [1] , "b": 2 } ', ' {"url":"é" , "b": 2 } '],
+  ['{"a": "}" , "file":1}', '{"a": "}","url":"é"}'],
+  ['{"file":null}', '{"url":"é"}'],
+])("a member of %s takes another name and value", (body, result) => {
+  const bytes = replaceMember(new TextEncoder().encode(body), "file", {
+    newName: "url",
+    value: "é",
+  });
+  expect(new TextDecoder().decode(bytes)).toBe(result);
 });
 
 test("the body given is left as it is", () => {

@@ -1,6 +1,6 @@
 // Edits top-level members of a request body by byte; everything else stays as the client wrote it.
 
-import { readMembers } from "./json-members.ts";
+import { type MemberSpan, readMembers } from "./json-members.ts";
 
 const encoder = new TextEncoder();
 
@@ -13,7 +13,7 @@ export function overlayBody(
   changes: Readonly<Record<string, unknown>>,
 ): Uint8Array {
   const members = readMembers(body, 0, body.length);
-  const edits: { start: number; end: number; bytes: Uint8Array }[] = [];
+  const edits: Edit[] = [];
   const front = body.indexOf(0x7b) + 1;
   for (const [name, value] of Object.entries(changes)) {
     const member = members.find((candidate) => candidate.name === name);
@@ -26,12 +26,42 @@ export function overlayBody(
       edits.unshift({ start: front, end: front, bytes: encoder.encode(text) });
     }
   }
-  edits.sort((a, b) => a.start - b.start);
+  return spliceBody(body, edits);
+}
+
+/**
+ * The body with the member `name`, which it must have, under another name and with another value.
+ * `body` as above.
+ */
+export function replaceMember(
+  body: Uint8Array,
+  name: string,
+  { newName, value }: { newName: string; value: unknown },
+): Uint8Array {
+  const members = readMembers(body, 0, body.length);
+  const at = members.findIndex((member) => member.name === name);
+  const before = members[at - 1];
+  // From the end of what stands before it, since nobody noted where its name begins.
+  const start = before?.end ?? body.indexOf(0x7b) + 1;
+  const text = `${before ? "," : ""}${JSON.stringify(newName)}:${JSON.stringify(value)}`;
+  return spliceBody(body, [
+    { start, end: (members[at] as MemberSpan).end, bytes: encoder.encode(text) },
+  ]);
+}
+
+/** New bytes in the place of those from `start` up to but not including `end`. */
+interface Edit {
+  start: number;
+  end: number;
+  bytes: Uint8Array;
+}
+
+function spliceBody(body: Uint8Array, edits: readonly Edit[]): Uint8Array {
   const growth = edits.reduce((sum, edit) => sum + edit.bytes.length - (edit.end - edit.start), 0);
   const result = new Uint8Array(body.length + growth);
   let from = 0;
   let to = 0;
-  for (const edit of edits) {
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
     const kept = body.subarray(from, edit.start);
     result.set(kept, to);
     result.set(edit.bytes, to + kept.length);

@@ -42,6 +42,29 @@ test("finds members whose names are written with escapes", () => {
   expect(at(text, read(text, "/v1/moderations").bodySpan)).toBe('{"input":"x"}');
 });
 
+test.each([
+  [
+    '{"images":"x"}',
+    "invalid_type",
+    "body.images",
+    "expected an array of objects, but got a string",
+  ],
+  [
+    '{"images":[{}]}',
+    "missing_required_parameter",
+    "body.images[0]",
+    "'body.images[0].file_id' or",
+  ],
+  ['{"images":[]}', "invalid_value", "body.images", "1 to 16 elements"],
+])("references to files are checked: %s", (members, code, param, words) => {
+  const body = { model: "m", prompt: "p", ...(JSON.parse(members) as object) };
+  const url = "/v1/images/edits";
+  const text = JSON.stringify({ custom_id: "a", method: "POST", url, body });
+  const result = readRequestLine(new TextEncoder().encode(text), 7, findEndpoint(url)!);
+  const message = expect.stringContaining(words) as string;
+  expect(result).toEqual({ ok: false, error: { code, param, message, line: 7 } });
+});
+
 test("unknown members are the backend's to judge", () => {
   const text = `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":"x","y":1},"z":2}`;
   expect(read(text, "/v1/embeddings").bodyMembers.map(({ name }) => name)).toEqual([

@@ -1,6 +1,7 @@
 // One line of a batch input file: what it must be, and where its parts stand in bytes. Pure, so
 // that the server, the command line and a browser refuse the same lines with the same words.
 
+import { findAttachmentProblem } from "./attachments.ts";
 import type { ValidationError } from "./batch.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { isTooComplex, MAX_PARTS } from "./json-complexity.ts";
@@ -141,6 +142,11 @@ function readBody(
     const message = `${endpoint.title}: Streaming is not supported in the Batch API.`;
     return refusal(lineNumber, "streaming_unsupported", "body.stream", message);
   }
+  const problem = findAttachmentProblem(body, endpoint.attachments);
+  if (problem?.code === "invalid_type") {
+    return wrongType(lineNumber, problem.param, problem.expected, problem.value);
+  }
+  if (problem) return refusal(lineNumber, problem.code, problem.param, problem.message);
   const lineMembers = readMembers(bytes, 0, bytes.length, "body");
   const customIdSpan = lineMembers.find(({ name }) => name === "custom_id") as MemberSpan;
   const bodySpan = lineMembers.find(({ name }) => name === "body") as MemberSpan;

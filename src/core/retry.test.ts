@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readAnswer } from "./result-line.ts";
-import { backoffMs, judge, type Verdict } from "./retry.ts";
-import type { UpstreamOutcome } from "./upstream.ts";
+import { backoffMs, judge, type LineOutcome, type Verdict } from "./retry.ts";
 
 const context = { upstream: "gpu", endpoint: "/v1/embeddings" };
 
 function judged(status: number, body = '{"error":{"message":"no"}}'): Verdict {
   const bytes = new TextEncoder().encode(body);
-  const outcome = { kind: "answer", status, body: bytes, retryAfterMs: 1_500 } as const;
+  const about = { status, retryAfterMs: 1_500, replica: "http://gpu/v1" };
+  const outcome = { kind: "answer", body: bytes, ...about } as const;
   return judge(outcome, readAnswer(bytes), context);
 }
 
@@ -68,7 +68,7 @@ test.each(answers)("an answer of %i", (status, verdict, body) => {
 });
 
 const lost = "The connection to the model was lost before its whole answer had arrived (reset).";
-const outcomes: [outcome: UpstreamOutcome, verdict: Verdict][] = [
+const outcomes: [outcome: LineOutcome, verdict: Verdict][] = [
   [
     { kind: "unreachable", detail: "connect ECONNREFUSED" },
     {
@@ -114,6 +114,32 @@ const outcomes: [outcome: UpstreamOutcome, verdict: Verdict][] = [
       },
     },
   ],
+  [
+    { kind: "unsendable", code: "invalid_file", message: "It is gone." },
+    { kind: "fail", code: "invalid_file", message: "It is gone." },
+  ],
+  [
+    { kind: "unprepared", code: "invalid_file_url", message: "No answer." },
+    {
+      kind: "retry",
+      reason: "No answer.",
+      spent: { kind: "error", code: "invalid_file_url", message: "No answer." },
+    },
+  ],
+  [
+    { kind: "job-lost", jobId: "video_1", status: 404 },
+    {
+      kind: "retry",
+      reason: "upstream gpu lost a job",
+      spent: {
+        kind: "error",
+        code: "job_lost",
+        message:
+          "The model's server no longer knows the job video_1 that it began for this request (it answered 404).",
+      },
+    },
+  ],
+  [{ kind: "withheld" }, { kind: "withheld" }],
   [{ kind: "aborted" }, { kind: "aborted" }],
 ];
 

@@ -4,15 +4,33 @@
 import type { LineClass, ReadAnswer } from "./result-line.ts";
 import type { UpstreamOutcome } from "./upstream.ts";
 
+/** What can become of a line that is to be sent: also without its request having been made, or with its job. */
+export type LineOutcome =
+  | UpstreamOutcome
+  /** A file of the line can't be had, and never will. */
+  | { kind: "unsendable"; code: AttachmentErrorCode; message: string }
+  /** A file of the line can't be had at present. */
+  | { kind: "unprepared"; code: AttachmentErrorCode; message: string }
+  /** The upstream does not know the job any more that it had begun for the line. */
+  | { kind: "job-lost"; jobId: string; status: number }
+  /** When its request was made, it was not the time to send it any more. */
+  | { kind: "withheld" };
+
+export type AttachmentErrorCode = "invalid_file" | "invalid_file_url";
+
 export type Verdict =
   /** The answer is the line's result. */
   | { kind: "record"; lineClass: LineClass }
+  /** The line fails, without an answer. */
+  | { kind: "fail"; code: AttachmentErrorCode; message: string }
   /** Try the line again; when its attempts are spent, it fails with what `spent` says. */
   | { kind: "retry"; reason: string; spent: SpentOutcome }
   /** Nothing is wrong with the line. `scope` says who must wait, `reason` is shown to people. */
   | { kind: "pause"; scope: "lane" | "endpoint"; reason: string; retryAfterMs: number | null }
   /** The upstream died while this line was with it: resend it alone and last. */
   | { kind: "suspect"; reason: string }
+  /** Nothing has been tried: the line is to be sent as if for the first time. */
+  | { kind: "withheld" }
   | { kind: "aborted" };
 
 /** What a line ends with when its last attempt did not succeed. */
@@ -20,7 +38,12 @@ export type SpentOutcome =
   | { kind: "answer" }
   | {
       kind: "error";
-      code: "request_timeout" | "upstream_unreachable" | "answer_too_large";
+      code:
+        | "request_timeout"
+        | "upstream_unreachable"
+        | "answer_too_large"
+        | "job_lost"
+        | AttachmentErrorCode;
       message: string;
     };
 
@@ -42,7 +65,7 @@ const LANE_STATUSES = new Map([
  * name, for the reasons.
  */
 export function judge(
-  outcome: UpstreamOutcome,
+  outcome: LineOutcome,
   answer: ReadAnswer | null,
   context: { upstream: string; endpoint: string },
 ): Verdict {
@@ -79,8 +102,20 @@ export function judge(
         spent: { kind: "error", code: "answer_too_large", message },
       };
     }
+    case "unsendable":
+      return { kind: "fail", code: outcome.code, message: outcome.message };
+    case "unprepared": {
+      const { code, message } = outcome;
+      return { kind: "retry", reason: message, spent: { kind: "error", code, message } };
+    }
+    case "job-lost": {
+      const message = `The model's server no longer knows the job ${outcome.jobId} that it began for this request (it answered ${outcome.status}).`;
+      const reason = `upstream ${context.upstream} lost a job`;
+      return { kind: "retry", reason, spent: { kind: "error", code: "job_lost", message } };
+    }
+    case "withheld":
     case "aborted":
-      return { kind: "aborted" };
+      return { kind: outcome.kind };
   }
 }
 

@@ -26,6 +26,30 @@ const cases: [what: string, usage: unknown, read: Partial<Usage>][] = [
   ],
   ["embeddings", { prompt_tokens: 6, total_tokens: 6 }, { inputTokens: 6, totalTokens: 6 }],
   [
+    "images, and transcriptions by tokens",
+    {
+      type: "tokens",
+      input_tokens: 14,
+      input_token_details: { text_tokens: 4, audio_tokens: 10 },
+      input_tokens_details: { text_tokens: 4, image_tokens: 10 },
+      output_tokens: 45,
+      total_tokens: 59,
+    },
+    { inputTokens: 14, outputTokens: 45, totalTokens: 59 },
+  ],
+  ["transcriptions by time", { type: "duration", seconds: 12.5 }, {}],
+  ["rerank", { total_tokens: 9 }, { inputTokens: 9, totalTokens: 9 }],
+  [
+    "score",
+    { prompt_tokens: 9, total_tokens: 9, completion_tokens: 0, prompt_tokens_details: null },
+    { inputTokens: 9, totalTokens: 9 },
+  ],
+  [
+    "a total, and only output",
+    { completion_tokens: 4, total_tokens: 9 },
+    { outputTokens: 4, totalTokens: 9 },
+  ],
+  [
     "no total",
     { prompt_tokens: 1, completion_tokens: 2 },
     { inputTokens: 1, outputTokens: 2, totalTokens: 3 },

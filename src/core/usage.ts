@@ -35,25 +35,30 @@ function member(value: unknown, name: string): unknown {
 }
 
 /**
- * Usage of one answer body: `input_tokens`/`output_tokens` (responses, images) or
- * `prompt_tokens`/`completion_tokens` (chat, completions, embeddings). What is missing or is not
- * a whole number counts as zero; a missing total is the sum.
+ * Usage of one answer body: `input_tokens`/`output_tokens` (responses, images, transcriptions),
+ * `prompt_tokens`/`completion_tokens` (chat, completions, embeddings, score), or a total alone, which is all
+ * input (rerank). What is missing or is not a whole number counts as zero, and so does what is not
+ * measured in tokens (seconds of sound); a missing total is the sum.
  */
 export function readUsage(body: unknown): Usage {
   const usage = member(body, "usage");
   if (typeof usage !== "object" || usage === null) return noUsage();
-  const input =
-    tokens(member(usage, "input_tokens")) ?? tokens(member(usage, "prompt_tokens")) ?? 0;
+  const total = tokens(member(usage, "total_tokens"));
   const output =
-    tokens(member(usage, "output_tokens")) ?? tokens(member(usage, "completion_tokens")) ?? 0;
+    tokens(member(usage, "output_tokens")) ?? tokens(member(usage, "completion_tokens"));
+  const input =
+    tokens(member(usage, "input_tokens")) ??
+    tokens(member(usage, "prompt_tokens")) ??
+    (output === undefined ? total : undefined);
+  const sum = (input ?? 0) + (output ?? 0);
   const inputDetails =
     member(usage, "input_tokens_details") ?? member(usage, "prompt_tokens_details");
   const outputDetails =
     member(usage, "output_tokens_details") ?? member(usage, "completion_tokens_details");
   return {
-    inputTokens: input,
-    outputTokens: output,
-    totalTokens: tokens(member(usage, "total_tokens")) ?? Math.min(input + output, MAX_TOKENS),
+    inputTokens: input ?? 0,
+    outputTokens: output ?? 0,
+    totalTokens: total ?? Math.min(sum, MAX_TOKENS),
     cachedTokens: tokens(member(inputDetails, "cached_tokens")) ?? 0,
     reasoningTokens: tokens(member(outputDetails, "reasoning_tokens")) ?? 0,
   };

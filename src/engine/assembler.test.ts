@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
   embeddingLine,
   type EngineStage,
@@ -6,7 +6,8 @@ import {
 } from "../../test/support/engine-stage.ts";
 import type { Batch } from "../core/batch.ts";
 import { blobKeys } from "../core/blob-store.ts";
-import type { BatchStore, ShardClaim, Store } from "../core/store.ts";
+import { Signals } from "../core/signals.ts";
+import { type BatchStore, ConflictError, type ShardClaim, type Store } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
 import { Assembler } from "./assembler.ts";
 import { Journal } from "./journal.ts";
@@ -22,12 +23,17 @@ beforeEach(async () => {
 });
 afterEach(() => stage[Symbol.asyncDispose]());
 
+let signals: Signals;
+beforeEach(() => {
+  signals = new Signals();
+});
+
 /** An assembler over the stage, with some of the batches' methods changed. */
 function assemblerOf(changes: Partial<BatchStore> = {}): Assembler {
   const { blobs, clock, log } = stage;
   const store: Store = { ...stage.store, batches: { ...stage.store.batches, ...changes } };
   const leases = new Leases({ owner: "node-1", leaseMs: 30_000, store, clock, log });
-  return new Assembler({ store, blobs, leases, clock, log });
+  return new Assembler({ store, blobs, leases, signals, clock, log });
 }
 
 const batchOf = async (): Promise<Batch> => (await stage.store.batches.get("default", batchId))!;
@@ -71,6 +77,21 @@ async function filesKept(): Promise<string[]> {
   }
   return ids;
 }
+
+test("that a batch has ended is signalled, once it has", async () => {
+  await finalizing();
+  const onEnded = vi.fn<() => void>();
+  signals.on("batch-ended", onEnded);
+  const stopping = new AbortController();
+  const finish = () => {
+    stopping.abort();
+    return Promise.reject(new ConflictError("cancelled in between"));
+  };
+  await assemblerOf({ finish }).tick(stopping.signal);
+  expect(onEnded).not.toHaveBeenCalled();
+  await assemblerOf().tick(never);
+  expect(onEnded).toHaveBeenCalledOnce();
+});
 
 test("a batch whose lines are all recorded ends as completed, with its files, counts and usage", async () => {
   await finalizing();

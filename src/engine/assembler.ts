@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import type { StoredFile } from "../core/file.ts";
 import { newFileId, ResultIds } from "../core/ids.ts";
 import { DEFAULT_BATCH_FILE_LIFETIME_SECONDS } from "../core/limits.ts";
+import type { Signals } from "../core/signals.ts";
 import { unfinishedLineError } from "../core/stop-reason.ts";
 import { type BatchClaim, ConflictError, LeaseLostError, type Store } from "../core/store.ts";
 import { addUsage, noUsage, type Usage } from "../core/usage.ts";
@@ -23,6 +24,7 @@ export interface AssemblerOptions {
   store: Store;
   blobs: BlobStore;
   leases: Leases;
+  signals: Signals;
   clock: Clock;
   log: Log;
 }
@@ -62,7 +64,7 @@ export class Assembler {
   }
 
   async #end({ batch, epoch }: BatchClaim, stopping: AbortSignal): Promise<void> {
-    const { store, leases, clock, log, blobs } = this.#options;
+    const { store, leases, signals, clock, log, blobs } = this.#options;
     const held = leases.holdBatch(batch.id, epoch);
     const startedMs = clock.monotonicMs();
     let files: Assembled | null = null;
@@ -84,6 +86,7 @@ export class Assembler {
       });
       const tookMs = Math.round(clock.monotonicMs() - startedMs);
       log.info({ batch_id: batch.id, ending, ...counts, assemble_ms: tookMs }, "batch ended");
+      signals.emit("batch-ended");
     } catch (error) {
       // Cancelled in between: the next round assembles it again, with what a cancel means.
       const isExpected =

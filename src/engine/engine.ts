@@ -5,12 +5,15 @@ import type { BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import { newNodeId } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
+import type { ProjectLimits } from "../core/project.ts";
+import type { FetchRemote } from "../core/remote-file.ts";
 import type { Signals } from "../core/signals.ts";
 import type { Store } from "../core/store.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { Assembler } from "./assembler.ts";
+import { AttachedFiles } from "./attached-files.ts";
 import { FreeSpace } from "./free-space.ts";
 import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
@@ -38,6 +41,9 @@ export interface EngineOptions {
   log: Log;
   metrics: Metrics;
   settings: EngineSettings;
+  limitsOf: (projectId: string) => ProjectLimits;
+  /** How files are fetched that lines name by URL. */
+  fetchRemote: FetchRemote;
   /** Epoch ms since when no other process has written to these stores; null when others may. */
   aloneSince: number | null;
 }
@@ -61,13 +67,19 @@ export class Engine {
     const loop = (name: string, pollMs: number, tick: (stopping: AbortSignal) => Promise<void>) =>
       new Loop({ name, pollMs, log, tick: () => tick(signal) });
 
-    const planner = new Planner({ ...options, ...settings, leases });
-    const assembler = new Assembler({ store, blobs, leases, clock, log });
+    const planner = new Planner({ ...settings, ...options, leases });
+    const assembler = new Assembler({ store, blobs, leases, signals, clock, log });
     const orphanAgeMs = ORPHAN_AGE_MS;
     const sweeper = new Sweeper({ store, blobs, clock, log, orphanAgeMs, aloneSince });
     const runner = new Runner({
       ...options,
       leases,
+      files: new AttachedFiles({
+        files: store.files,
+        blobs,
+        clock,
+        fetchRemote: options.fetchRemote,
+      }),
       freeSpace: new FreeSpace(blobs, settings.freeSpaceFloorBytes),
       onBatchSettled: () => assembling.wake(),
       onRoom: () => running.wake(),
@@ -94,7 +106,7 @@ export class Engine {
         running.wake();
         assembling.wake();
       }),
-      signals.on("file-deleted", () => sweeping.wake()),
+      signals.on("bytes-unneeded", () => sweeping.wake()),
     ];
   }
 

@@ -14,7 +14,9 @@ import { crc32 } from "node:zlib";
 import type { LineClass } from "../core/result-line.ts";
 import { noUsage, type Usage } from "../core/usage.ts";
 
-const JOURNAL_VERSION = 1;
+/** 2: has the kind `started`. */
+const JOURNAL_VERSION = 2;
+const OLDEST_VERSION = 1;
 export const JOURNAL_HEADER_BYTES = 16;
 /** @internal */
 export const RECORD_HEADER_BYTES = 56;
@@ -28,8 +30,9 @@ const CRC_FROM = 12;
  * `output`, `error`: the line's result; the payload is the line of that file. `output-blob`,
  * `error-blob`: the same, but the payload is the key of the blob that holds the line, and `extra` its size in bytes.
  * `suspect`: the upstream died with the line in flight; `extra` is how often it did with this line alone.
+ * `started`: the upstream has begun a job for the line; the payload is what must be known to follow it (`StartedJob`).
  */
-const kinds = ["output", "error", "output-blob", "error-blob", "suspect"] as const;
+const kinds = ["output", "error", "output-blob", "error-blob", "suspect", "started"] as const;
 export type RecordKind = (typeof kinds)[number];
 
 export interface JournalRecord {
@@ -44,7 +47,7 @@ export interface JournalRecord {
 
 /** Which file a record's line belongs to; null for records that are no results. */
 export function classOf(kind: RecordKind): LineClass | null {
-  if (kind === "suspect") return null;
+  if (kind === "suspect" || kind === "started") return null;
   return kind === "output" || kind === "output-blob" ? "output" : "error";
 }
 
@@ -60,8 +63,10 @@ export function isJournalHeader(bytes: Uint8Array): boolean {
   if (bytes.length < JOURNAL_HEADER_BYTES) return false;
   if (!FILE_MAGIC.every((byte, at) => bytes[at] === byte)) return false;
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
-  if (version !== JOURNAL_VERSION) {
-    throw new Error(`journal of format ${version}; this Offpeak reads format ${JOURNAL_VERSION}`);
+  if (version < OLDEST_VERSION || version > JOURNAL_VERSION) {
+    throw new Error(
+      `journal of format ${version}; this Offpeak reads formats ${OLDEST_VERSION} to ${JOURNAL_VERSION}`,
+    );
   }
   return true;
 }

@@ -25,7 +25,7 @@ export class JournalCorruptError extends Error {
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Calls `visit` with each record of the journal, and answers how many of its bytes count: those up to the last whole
+ * Calls `visit` with each record of the journal and its payload, which may change afterwards, and answers how many of its bytes count: those up to the last whole
  * record; 0 when there is no journal. Throws JournalCorruptError.
  * @param limitBytes read no further: the seal, when there is one
  */
@@ -33,7 +33,7 @@ export async function readJournal(
   blobs: BlobStore,
   key: string,
   limitBytes: number | null,
-  visit: (record: JournalRecord) => void,
+  visit: (record: JournalRecord, payload: Uint8Array) => void,
 ): Promise<number> {
   if (limitBytes === 0) return 0;
   let reader: BlobReader;
@@ -59,7 +59,7 @@ async function scan(
   reader: BlobReader,
   key: string,
   end: number,
-  visit: (record: JournalRecord) => void,
+  visit: (record: JournalRecord, payload: Uint8Array) => void,
 ): Promise<number> {
   if (!isJournalHeader(await reader.read(0, Math.min(JOURNAL_HEADER_BYTES, end)))) {
     await refuseCorruption(reader, key, 0, end);
@@ -74,7 +74,8 @@ async function scan(
     for (;;) {
       const decoded = decodeRecord(bytes, at, base);
       if (decoded.kind === "record") {
-        visit(decoded.record);
+        const payload = bytes.subarray(decoded.end - decoded.record.payloadLength, decoded.end);
+        visit(decoded.record, payload);
         at = decoded.end;
         continue;
       }

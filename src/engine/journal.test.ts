@@ -160,7 +160,7 @@ describe("a whole journal", () => {
   test("the format stays as it is written down", async () => {
     const bytes = await written([1]);
     const parts = {
-      file: Buffer.from("OFPKJRNL").toString("hex") + "0100000000000000",
+      file: Buffer.from("OFPKJRNL").toString("hex") + "0200000000000000",
       magic: "1e4f5052",
       length: "0c000000",
       crc: bytes.toString("hex", 24, 28),
@@ -173,6 +173,22 @@ describe("a whole journal", () => {
     };
     expect(bytes.toString("hex")).toBe(Object.values(parts).join(""));
     expect(parts.crc).toBe("0b153bfa");
+  });
+
+  test("of the format before, which had no jobs, is read as it was", async () => {
+    const bytes = await written([1, 2]);
+    bytes[8] = 1;
+    writeFileSync(file(), bytes);
+    expect(await read()).toMatchObject({ accepted: bytes.length, lines: [1, 2] });
+  });
+
+  test("is read with the payloads, which are the caller's only for the moment", async () => {
+    await written([1, 2]);
+    const payloads: string[] = [];
+    await readJournal(blobs, "journal", null, (_record, payload) =>
+      payloads.push(Buffer.from(payload).toString()),
+    );
+    expect(payloads).toEqual([1, 2].map((line) => payloadOf(line).toString()));
   });
 });
 

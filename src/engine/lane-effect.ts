@@ -1,10 +1,9 @@
 // What a line's verdict means for everybody else on its lane.
 
-import type { Verdict } from "../core/retry.ts";
-import type { UpstreamOutcome } from "../core/upstream.ts";
+import type { LineOutcome, Verdict } from "../core/retry.ts";
 import type { LaneEffect } from "../lanes/lane.ts";
 
-export function effectOf(verdict: Verdict, outcome: UpstreamOutcome): LaneEffect {
+export function effectOf(verdict: Verdict, outcome: LineOutcome): LaneEffect {
   switch (verdict.kind) {
     case "pause":
       return {
@@ -19,6 +18,8 @@ export function effectOf(verdict: Verdict, outcome: UpstreamOutcome): LaneEffect
       return { kind: "success" };
     case "retry":
       return { kind: outcome.kind === "answer" ? "success" : "nothing" };
+    case "fail":
+    case "withheld":
     case "aborted":
       return { kind: "nothing" };
   }

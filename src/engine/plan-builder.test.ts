@@ -91,6 +91,8 @@ describe("the plan", () => {
     expect(await plan(input)).toEqual({
       ok: true,
       total: 3,
+      // Three prompts of three bytes.
+      promptTokens: 3,
       models: ["m"],
       shards: [{ model: "m", requestedModel: "m", firstEntry: 0, entryCount: 3 }],
     });
@@ -116,6 +118,13 @@ describe("the plan", () => {
     expect(order).toEqual(
       Array.from({ length: count }, (_, at) => Math.floor(at / 2) + (at % 2) * 10_000),
     );
+  });
+
+  test("estimates the prompts' tokens by their bytes, for each line rounded up", async () => {
+    const texts = ["", "12345", "é".repeat(7)];
+    const lines = texts.map((text, n) => line(`${n}`, text));
+    // With quotes 2, 7 and 16 bytes.
+    expect(await plan(lines.join("\n"))).toMatchObject({ promptTokens: 1 + 2 + 4 });
   });
 
   test("compares prompts in the order in which a backend reads them", async () => {
@@ -148,6 +157,7 @@ describe("the plan", () => {
     expect(result).toEqual({
       ok: true,
       total: 8,
+      promptTokens: 8,
       models: ["a", "b", "c"],
       shards: [
         shard("a", 0, 2),

@@ -23,10 +23,19 @@ export interface PlanInput {
 }
 
 export type BuiltPlan =
-  | { ok: true; total: number; models: string[]; shards: NewShard[] }
+  | {
+      ok: true;
+      total: number;
+      /** An estimate, by the bytes of the prompts. */
+      promptTokens: number;
+      models: string[];
+      shards: NewShard[];
+    }
   | { ok: false; errors: ValidationError[] };
 
 const ENTRIES_PER_CHUNK = 8192;
+/** Of English prose, by most tokenizers. */
+const BYTES_PER_TOKEN = 4;
 
 /** Reads the input, and writes the plan when all lines keep the rules. */
 export async function buildPlan(input: PlanInput): Promise<BuiltPlan> {
@@ -46,6 +55,7 @@ class PlanBuilder {
   readonly #order = new DispatchOrder();
   readonly #chunks: DataView[] = [];
   #count = 0;
+  #promptTokens = 0;
 
   constructor(input: PlanInput, reader: BlobReader) {
     this.#input = input;
@@ -69,7 +79,7 @@ class PlanBuilder {
     const { errors, models } = this.#validator;
     if (errors.length > 0) return { ok: false, errors };
     const shards = await this.#write();
-    return { ok: true, total: this.#count, models, shards };
+    return { ok: true, total: this.#count, promptTokens: this.#promptTokens, models, shards };
   }
 
   #take({ number, start, bytes }: SplitLine): AcceptedLine | undefined {
@@ -96,6 +106,8 @@ class PlanBuilder {
       line.bodyMembers.filter((member) => member.name === name),
     );
     this.#order.add(modelIndex, bytes, spans);
+    const promptBytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
+    this.#promptTokens += Math.ceil(promptBytes / BYTES_PER_TOKEN);
     return accepted.suspects.length > 0 ? accepted : undefined;
   }
 

@@ -8,6 +8,7 @@ import { type Batch, batchStatuses, type ValidationError } from "../core/batch.t
 import { blobKeys } from "../core/blob-store.ts";
 import { defaultUpstreamEndpoints } from "../core/endpoints.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";
+import { defaultProjectLimits, type ProjectLimits } from "../core/project.ts";
 import { Signals } from "../core/signals.ts";
 import { Lanes } from "../lanes/lanes.ts";
 import { createMetrics } from "../observability/metrics.ts";
@@ -31,6 +32,7 @@ interface Setup {
   models?: string[] | null;
   modelAliases?: Record<string, string>;
   limits?: Partial<Limits>;
+  limitsOf?: Partial<ProjectLimits>;
   allowSeveralModels?: boolean;
 }
 
@@ -47,6 +49,7 @@ function plannerOf(setup: Setup = {}): Planner {
           apiKey: null,
           models: setup.models === undefined ? ["m", "n"] : setup.models,
           endpoints: defaultUpstreamEndpoints,
+          attachments: "multipart",
           requestTimeoutMs: 1_000,
           answerSizeBytes: 1_000,
           clock,
@@ -71,6 +74,7 @@ function plannerOf(setup: Setup = {}): Planner {
     clock,
     log,
     limits: { ...defaultLimits, ...setup.limits },
+    limitsOf: () => ({ ...defaultProjectLimits, ...setup.limitsOf }),
     allowSeveralModels: setup.allowSeveralModels ?? false,
     shardLines: 2,
   });
@@ -199,6 +203,39 @@ describe("a batch is failed", () => {
     await plannerOf({ limits: { batchFileSizeBytes: 10 } }).tick(never);
     const message = "The batch input file is larger than the 10 maximum.";
     await expectRefusal(id, { code: "file_too_large", message, param: null, line: null });
+  });
+
+  test("when the project's queue is full, whatever is asked of it: nothing is planned, and it says what to do", async () => {
+    const onEnded = vi.fn<() => void>();
+    signals.on("batch-ended", onEnded);
+    const first = await inserted(lines("a", "b"));
+    const planner = plannerOf({ limitsOf: { queuedLines: 3_000 } });
+    await planner.tick(never);
+    expect((await batchOf(first)).status).toBe("in_progress");
+    expect(onEnded).not.toHaveBeenCalled();
+    const limits: [Partial<ProjectLimits>, what: string, allowed: string][] = [
+      [{ queuedLines: 3 }, "request", "3"],
+      [{ queuedPromptTokens: 1_000 }, "token", "1,000"],
+    ];
+    for (const [limitsOf, what, allowed] of limits) {
+      const id = await inserted(lines("c", "long ".repeat(1_000)));
+      await plannerOf({ limitsOf }).tick(never);
+      const message =
+        `Enqueued ${what} limit reached for m in organization default. Limit: ${allowed} enqueued ${what}s. ` +
+        "Please try again once some in_progress batches have been completed.";
+      await expectRefusal(id, { code: "token_limit_exceeded", message, param: null, line: null });
+      expect(await shardsOf(id)).toEqual([]);
+    }
+    expect(onEnded).toHaveBeenCalledTimes(2);
+  });
+
+  test("when the queue is full for several models, of which it names the first", async () => {
+    const content = `${embeddingLine("a", "m")}\n${embeddingLine("b", "n")}\n`;
+    const id = await inserted(content);
+    await plannerOf({ allowSeveralModels: true, limitsOf: { queuedLines: 1 } }).tick(never);
+    expect((await batchOf(id)).errors?.[0]?.message).toMatch(
+      /^Enqueued request limit reached for m and 1 more in /,
+    );
   });
 
   test("when no upstream serves its endpoint", async () => {

@@ -7,8 +7,16 @@ import type { Clock } from "../core/clock.ts";
 import { findEndpoint } from "../core/endpoints.ts";
 import type { StoredFile } from "../core/file.ts";
 import type { Limits } from "../core/limits.ts";
+import type { ProjectLimits } from "../core/project.ts";
+import { excerpt } from "../core/request-line.ts";
 import type { Signals } from "../core/signals.ts";
-import { type BatchClaim, ConflictError, LeaseLostError, type Store } from "../core/store.ts";
+import {
+  type BatchClaim,
+  ConflictError,
+  LeaseLostError,
+  LimitExceededError,
+  type Store,
+} from "../core/store.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Leases } from "./leases.ts";
@@ -23,6 +31,7 @@ export interface PlannerOptions {
   clock: Clock;
   log: Log;
   limits: Limits;
+  limitsOf: (projectId: string) => ProjectLimits;
   allowSeveralModels: boolean;
   shardLines: number;
 }
@@ -65,7 +74,7 @@ export class Planner {
       });
       if (batch.waitingReason !== null) await store.batches.setWaitingReason([batch.id], null);
       log.info({ batch_id: batch.id, ...result.about }, `batch ${result.kind}`);
-      if (result.kind === "planned") signals.emit("batch-planned");
+      signals.emit(result.kind === "planned" ? "batch-planned" : "batch-ended");
     } catch (error) {
       if (error instanceof ModelsUnknown) {
         await store.batches.setWaitingReason([batch.id], error.message);
@@ -136,15 +145,24 @@ export class Planner {
       },
     });
     if (!plan.ok) return refuse(plan.errors);
-    const { total, models, shards } = plan;
+    const { total, promptTokens, models, shards } = plan;
     const model = models.length === 1 ? models[0] || null : null;
-    await store.batches.finishPlanning(batch.id, epoch, {
-      planKey,
-      total,
-      model,
-      shards,
-      at: clock.now(),
-    });
+    const { queuedLines, queuedPromptTokens } = this.#options.limitsOf(batch.projectId);
+    try {
+      await store.batches.finishPlanning(batch.id, epoch, {
+        planKey,
+        total,
+        promptTokens,
+        model,
+        shards,
+        limits: { lines: queuedLines, promptTokens: queuedPromptTokens },
+        at: clock.now(),
+      });
+    } catch (error) {
+      if (!(error instanceof LimitExceededError)) throw error;
+      await blobs.delete(planKey);
+      return refuse([wholeFile("token_limit_exceeded", queueIsFull(batch, models, error), null)]);
+    }
     return {
       kind: "planned",
       about: { lines: total, shards: shards.length, models: models.length },
@@ -169,6 +187,22 @@ export class Planner {
     }
     return { file };
   }
+}
+
+/** OpenAI's wording, with the project in the place of the organization. */
+function queueIsFull(
+  { projectId, endpoint }: Batch,
+  models: readonly string[],
+  { limit, allowed }: LimitExceededError,
+): string {
+  const what = limit === "queued-lines" ? "request" : "token";
+  const others = models.length - 1;
+  const model = (models[0] || endpoint) + (others > 0 ? ` and ${others} more` : "");
+  return (
+    `Enqueued ${what} limit reached for ${excerpt(model)} in organization ${projectId}. ` +
+    `Limit: ${allowed.toLocaleString("en-US")} enqueued ${what}s. ` +
+    "Please try again once some in_progress batches have been completed."
+  );
 }
 
 function wholeFile(code: string, message: string, param: string | null): ValidationError {

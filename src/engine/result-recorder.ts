@@ -8,6 +8,7 @@ import { addUsage, type Usage } from "../core/usage.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { MAX_PAYLOAD_BYTES } from "./journal-record.ts";
 import { Journal } from "./journal.ts";
+import { encodeStartedJob, type StartedJob } from "./started-job.ts";
 
 export interface Result {
   lineNumber: number;
@@ -69,6 +70,11 @@ export class ResultRecorder {
       new Uint8Array(0),
       () => {},
     );
+  }
+
+  /** Notes the job that an upstream has begun for the line; `onDurable` is called when that is on the disk. */
+  recordStarted(lineNumber: number, job: StartedJob, onDurable: () => void): void {
+    this.#journal.append(lineNumber, "started", {}, encodeStartedJob(job), onDurable);
   }
 
   #append(

@@ -6,6 +6,7 @@ import {
   type EngineStage,
   openEngineStage,
 } from "../../test/support/engine-stage.ts";
+import { type ResultLine, resultLines } from "../../test/support/result-lines.ts";
 import {
   fakeTimers,
   type RunningEngine,
@@ -13,7 +14,7 @@ import {
   startEngine,
 } from "../../test/support/running-engine.ts";
 import { type Batch, terminalStatuses } from "../core/batch.ts";
-import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import type { BlobStore } from "../core/blob-store.ts";
 import type { SimulatorOptions } from "../simulator/options.ts";
 import { Simulator } from "../simulator/simulator.ts";
 import { JOURNAL_HEADER_BYTES } from "./journal-record.ts";
@@ -57,12 +58,6 @@ const batchOf = async (id: string): Promise<Batch> =>
 const numbered = (count: number) => Array.from({ length: count }, (_, n) => `text ${n}`);
 const sent = () => new Map([...simulator.prompts()].map(({ prompt, times }) => [prompt, times]));
 
-interface ResultLine {
-  custom_id: string;
-  response: { status_code: number; body: { model?: string; error?: { code: string } } } | null;
-  error: { code: string; message: string } | null;
-}
-
 /** Works until the batch has ended; answers it and what its files say. */
 async function finished(engine: RunningEngine, id: string, stepMs?: number) {
   await engine.runUntil(async () => {
@@ -70,18 +65,7 @@ async function finished(engine: RunningEngine, id: string, stepMs?: number) {
     return terminalStatuses.includes((await batchOf(id)).status);
   }, stepMs);
   const batch = await batchOf(id);
-  const linesOf = async (fileId: string | null): Promise<ResultLine[]> => {
-    if (fileId === null) return [];
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of stage.blobs.read(blobKeys.file(fileId))) chunks.push(chunk);
-    const lines = Buffer.concat(chunks).toString().split("\n").slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as ResultLine);
-  };
-  return {
-    batch,
-    output: await linesOf(batch.outputFileId),
-    errors: await linesOf(batch.errorFileId),
-  };
+  return { batch, ...(await resultLines(stage, batch)) };
 }
 
 const idsOf = (lines: readonly ResultLine[]) => lines.map(({ custom_id: id }) => id);

@@ -16,6 +16,7 @@ import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { AttachedFiles } from "./attached-files.ts";
 import { byTurn } from "./claim-order.ts";
 import type { FreeSpace } from "./free-space.ts";
 import { JournalCorruptError } from "./journal-recovery.ts";
@@ -35,6 +36,7 @@ export interface RunnerOptions {
   log: Log;
   metrics: Metrics;
   freeSpace: FreeSpace;
+  files: AttachedFiles;
   settings: ShardRunSettings;
   /** Called when a batch may be ready for assembling. */
   onBatchSettled: () => void;

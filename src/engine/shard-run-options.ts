@@ -7,6 +7,7 @@ import type { ShardClaim, Store } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { AttachedFiles } from "./attached-files.ts";
 import type { HeldLease } from "./leases.ts";
 import type { PlanSlice } from "./plan.ts";
 import type { TakenOver } from "./take-over.ts";
@@ -33,6 +34,8 @@ export interface ShardRunOptions {
   plan: PlanSlice;
   input: BlobReader;
   takenOver: TakenOver;
+  /** Where the files are to which lines refer. */
+  files: AttachedFiles;
   /** When so many lines are left to send, `onLow` is called. */
   lowWater: number;
   onLow: () => void;

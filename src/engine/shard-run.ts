@@ -2,15 +2,20 @@
 // recorded, and gives the shard back finished or as far as it came. Nothing is sent outside the
 // trust window, and nothing that is recorded is sent again.
 
-import { overlayBody } from "../core/body-overlay.ts";
 import { answerLine, errorLine, type ReadAnswer, readAnswer } from "../core/result-line.ts";
-import { backoffMs, judge, type SpentOutcome, type Verdict } from "../core/retry.ts";
+import {
+  backoffMs,
+  judge,
+  type LineOutcome,
+  type SpentOutcome,
+  type Verdict,
+} from "../core/retry.ts";
 import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
 import { LeaseLostError, type ShardClaim, type ShardProgress } from "../core/store.ts";
-import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
 import type { LaneSource, Permit } from "../lanes/lane.ts";
 import { effectOf } from "./lane-effect.ts";
 import { LineFeed, type LoadedLine } from "./line-feed.ts";
+import { type Flight, LineSender } from "./line-sender.ts";
 import { NotFoundAnswers } from "./not-found.ts";
 import { ResultRecorder } from "./result-recorder.ts";
 import { RetryQueue } from "./retry-queue.ts";
@@ -19,13 +24,6 @@ import type { RunEnd, ShardRunOptions } from "./shard-run-options.ts";
 const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
 /** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
 const DEATHS_TO_BLAME = 3;
-
-interface Flight {
-  line: LoadedLine;
-  permit: Permit;
-  requestId: string;
-  call: UpstreamCall | null;
-}
 
 export class ShardRun implements LaneSource {
   readonly claim: ShardClaim;
@@ -36,6 +34,7 @@ export class ShardRun implements LaneSource {
   readonly #recorder: ResultRecorder;
   readonly #feed: LineFeed;
   readonly #retries: RetryQueue;
+  readonly #sender: LineSender;
   readonly #flights = new Set<Flight>();
   readonly #attempts = new Map<number, number>();
   readonly #notFound: NotFoundAnswers;
@@ -47,8 +46,8 @@ export class ShardRun implements LaneSource {
   #alone: number | null = null;
   /** Lines without a durable result. */
   #open: number;
-  /** The disk lagged behind, so that nothing was sent. */
-  #wasBehind = false;
+  /** While the disk lags behind nothing is sent, and no answer is read: ends that. */
+  #catchUp: (() => void) | null = null;
   #stopReason: StopReason | null = null;
   #graceTimer: NodeJS.Timeout | null = null;
   #closing = false;
@@ -68,14 +67,15 @@ export class ShardRun implements LaneSource {
       progress: takenOver.progress,
       onRecorded: () => {
         this.#open--;
-        if (this.#wasBehind && !this.#recorder.isBehind) {
-          this.#wasBehind = false;
+        if (this.#catchUp && !this.#recorder.isBehind) {
+          this.#catchUp();
           this.pump();
         }
         this.#proceed();
       },
       onFailure: (error) => this.#failed("storage-failed", error),
     });
+    this.#sender = new LineSender({ ...options, recorder: this.#recorder });
     const indexes: number[] = [];
     for (let index = 0; index < plan.count; index++) {
       const lineNumber = plan.lineNumber(index);
@@ -132,30 +132,22 @@ export class ShardRun implements LaneSource {
 
   ready(): "none" | "one" | "alone" {
     const { isHeld, lease } = this.#options;
-    if (this.#recorder.isBehind) this.#wasBehind = true;
-    const blocked = this.#stopReason !== null || this.#wasBehind || isHeld();
+    const blocked = this.#stopReason !== null || this.#catchUp !== null || isHeld();
     if (blocked || !this.#feed.ready || !lease.trusted()) return "none";
     return this.#alone === null ? "one" : "alone";
   }
 
   send(permit: Permit): number {
-    const { claim, ids, clock, lowWater, onLow } = this.#options;
+    const { ids, clock, lowWater, onLow } = this.#options;
     const line = this.#feed.take();
     if (!line) throw new Error("asked to send without being ready");
     if (this.#feed.remaining === lowWater) onLow();
-    const isAliased = claim.requestedModel !== claim.model;
-    const body = isAliased ? overlayBody(line.body, { model: claim.model }) : line.body;
-    const requestId = ids.requestId(clock.now());
-    const flight: Flight = { line, permit, requestId, call: null };
+    const flight: Flight = { line, permit, requestId: ids.requestId(clock.now()), call: null };
     this.#flights.add(flight);
-    flight.call = permit.lane.upstream.send(
-      { endpoint: claim.endpoint, body, requestId },
-      (outcome) => this.#settle(flight, outcome),
-    );
-    return body.length;
+    return this.#sender.send(flight, (outcome) => this.#settle(flight, outcome));
   }
 
-  #settle(flight: Flight, outcome: UpstreamOutcome): void {
+  #settle(flight: Flight, outcome: LineOutcome): void {
     const { line, permit } = flight;
     this.#flights.delete(flight);
     const answer = outcome.kind === "answer" ? readAnswer(outcome.body) : null;
@@ -168,6 +160,7 @@ export class ShardRun implements LaneSource {
     }
     this.#options.metrics.attempts.inc({ upstream, result: verdict.kind });
     if (mayRecord(this.#stopReason)) this.#apply(verdict, flight, outcome, answer);
+    if (this.#recorder.isBehind) this.#fallBehind();
     // Only an answer says that nobody reads the request's bytes any more.
     this.#feed.release(line, outcome.kind === "answer");
     if (line.index === this.#alone) this.#alone = null;
@@ -175,16 +168,23 @@ export class ShardRun implements LaneSource {
     this.#proceed();
   }
 
-  #apply(
-    verdict: Verdict,
-    flight: Flight,
-    outcome: UpstreamOutcome,
-    answer: ReadAnswer | null,
-  ): void {
+  #fallBehind(): void {
+    if (this.#catchUp || this.#closing) return;
+    const releases = this.#options.lanes.map(({ upstream }) => upstream.holdAnswers());
+    this.#catchUp = () => {
+      this.#catchUp = null;
+      for (const release of releases) release();
+    };
+  }
+
+  #apply(verdict: Verdict, flight: Flight, outcome: LineOutcome, answer: ReadAnswer | null): void {
     const { index } = flight.line;
     switch (verdict.kind) {
       case "record":
         this.#recordAnswer(flight, verdict.lineClass, outcome, answer);
+        return;
+      case "fail":
+        this.#recordError(flight.line, verdict);
         return;
       case "retry": {
         const attempts = (this.#attempts.get(index) ?? 0) + 1;
@@ -208,6 +208,9 @@ export class ShardRun implements LaneSource {
         if (verdict.scope === "endpoint") this.#feed.putLast(index);
         else this.#feed.putBack(index);
         return;
+      case "withheld":
+        if (this.#stopReason === null) this.#feed.putBack(index);
+        return;
       case "aborted":
         return;
     }
@@ -216,7 +219,7 @@ export class ShardRun implements LaneSource {
   /** The only line that asks gets 404: it is to blame if the upstream still has the model. */
   async #askAboutNotFound(
     flight: Flight,
-    outcome: UpstreamOutcome,
+    outcome: LineOutcome,
     answer: ReadAnswer | null,
   ): Promise<void> {
     const { line, permit } = flight;
@@ -245,7 +248,7 @@ export class ShardRun implements LaneSource {
   #recordSpent(
     flight: Flight,
     spent: SpentOutcome,
-    outcome: UpstreamOutcome,
+    outcome: LineOutcome,
     answer: ReadAnswer | null,
   ): void {
     if (spent.kind === "answer") this.#recordAnswer(flight, "error", outcome, answer);
@@ -255,7 +258,7 @@ export class ShardRun implements LaneSource {
   #recordAnswer(
     { line, requestId }: Flight,
     lineClass: "output" | "error",
-    outcome: UpstreamOutcome,
+    outcome: LineOutcome,
     answer: ReadAnswer | null,
   ): void {
     if (outcome.kind !== "answer")
@@ -337,6 +340,7 @@ export class ShardRun implements LaneSource {
     if (this.#closing) return;
     this.#closing = true;
     if (this.#graceTimer) clearTimeout(this.#graceTimer);
+    this.#catchUp?.();
     for (const lane of this.#options.lanes) lane.remove(this);
     let how: RunEnd = "lost";
     try {

@@ -1,5 +1,5 @@
 import { utimesSync } from "node:fs";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
   embeddingLine,
   type EngineStage,
@@ -44,6 +44,48 @@ async function endedBatch(): Promise<string> {
   });
   return id;
 }
+
+test("the parts of an upload go when it is over, those without a record too; those of a pending one stay", async () => {
+  const { store, clock, blobs } = stage;
+  const ids = ["upload_pending", "upload_cancelled"];
+  for (const id of ids) {
+    await store.uploads.insert({
+      id,
+      projectId: "default",
+      filename: "input.jsonl",
+      purpose: "batch",
+      mimeType: "application/jsonl",
+      sizeBytes: 1,
+      fileExpiresAfterSeconds: null,
+      status: "pending",
+      createdAt: clock.now(),
+      expiresAt: clock.now() + HOUR_MS,
+      fileId: null,
+      partIds: null,
+    });
+    const writer = await blobs.create(blobKeys.part(id, "part_1"));
+    await writer.write(Buffer.from("x"));
+    await writer.commit();
+  }
+  await store.uploads.cancel("default", "upload_cancelled", clock.now());
+  await sweeperOf().tick(never);
+  expect(await keys("uploads/")).toEqual([blobKeys.part("upload_pending", "part_1")]);
+  clock.pass(HOUR_MS);
+  await sweeperOf().tick(never);
+  expect(await keys("uploads/")).toEqual([]);
+  expect(await store.uploads.listUnswept(clock.now(), 10)).toEqual([]);
+});
+
+test("requests under a key and ended deliveries are forgotten in time", async () => {
+  const { store, clock } = stage;
+  const swept = {
+    keys: vi.spyOn(store.idempotency, "sweep"),
+    deliveries: vi.spyOn(store.webhooks, "sweepDeliveries"),
+  };
+  await sweeperOf().tick(never);
+  expect(swept.keys).toHaveBeenCalledWith(clock.now());
+  expect(swept.deliveries).toHaveBeenCalledWith(clock.now() - 7 * 24 * HOUR_MS);
+});
 
 test("the bytes of deleted and expired files go, those of others stay", async () => {
   const [kept, deleted, expired] = [

@@ -1,5 +1,6 @@
 // Deletes what nobody needs any more, and nothing else: the bytes of deleted and expired files, the
-// plans and journals of ended batches, and blobs that a crash left without a record.
+// plans and journals of ended batches, the parts of uploads that are over, what is remembered of requests
+// and deliveries for a time, and blobs that a crash left without a record.
 
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
@@ -18,6 +19,8 @@ export interface SweeperOptions {
 }
 
 const PER_ROUND = 100;
+/** How long it can be seen what became of a webhook's deliveries. */
+const DELIVERIES_KEPT_MS = 7 * 86_400_000;
 
 export class Sweeper {
   readonly #options: SweeperOptions;
@@ -27,8 +30,13 @@ export class Sweeper {
   }
 
   async tick(stopping: AbortSignal): Promise<void> {
+    const { store, clock } = this.#options;
     await this.#reclaimFiles(stopping);
     await this.#sweepBatches(stopping);
+    await this.#sweepUploads(stopping);
+    const now = clock.now();
+    await store.idempotency.sweep(now);
+    await store.webhooks.sweepDeliveries(now - DELIVERIES_KEPT_MS);
   }
 
   async #reclaimFiles(stopping: AbortSignal): Promise<void> {
@@ -55,6 +63,20 @@ export class Sweeper {
         await store.batches.markSwept(batchId);
       }
       if (batchIds.length < PER_ROUND) return;
+    }
+  }
+
+  /** Every part is below its upload, with a record or not, so nothing of it can be left. */
+  async #sweepUploads(stopping: AbortSignal): Promise<void> {
+    const { store, blobs, clock } = this.#options;
+    for (;;) {
+      const uploadIds = await store.uploads.listUnswept(clock.now(), PER_ROUND);
+      for (const uploadId of uploadIds) {
+        if (stopping.aborted) return;
+        await blobs.deleteAll(blobKeys.upload(uploadId));
+        await store.uploads.markSwept(uploadId);
+      }
+      if (uploadIds.length < PER_ROUND) return;
     }
   }
 

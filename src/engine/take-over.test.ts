@@ -8,9 +8,10 @@ import {
 import { blobKeys } from "../core/blob-store.ts";
 import { LeaseLostError, type ShardClaim } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
-import type { RecordKind } from "./journal-record.ts";
+import { classOf, type RecordKind } from "./journal-record.ts";
 import { JournalCorruptError } from "./journal-recovery.ts";
 import { Journal } from "./journal.ts";
+import { encodeStartedJob, type StartedJob } from "./started-job.ts";
 import { takeOver } from "./take-over.ts";
 
 let stage: EngineStage;
@@ -21,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(() => stage[Symbol.asyncDispose]());
 
-type Entry = [lineNumber: number, kind: RecordKind, extra?: number];
+type Entry = [lineNumber: number, kind: RecordKind, extra?: number, job?: StartedJob];
 const usage = { ...noUsage(), inputTokens: 3, totalTokens: 3 };
 
 /** Writes the journal of a claim, each entry in a flush of its own, and leaves it open to a take-over. */
@@ -34,11 +35,12 @@ async function write(claim: ShardClaim, entries: readonly Entry[]): Promise<Jour
       throw error;
     },
   });
-  for (const [lineNumber, kind, extra] of entries) {
-    const isResult = kind !== "suspect";
+  for (const [lineNumber, kind, extra, job] of entries) {
+    const isResult = classOf(kind) !== null;
+    const payload = job ? encodeStartedJob(job) : Buffer.from("{}\n");
     await new Promise<void>((resolve) => {
       const about = { extra: extra ?? 0, usage: isResult ? usage : null };
-      journal.append(lineNumber, kind, about, Buffer.from("{}\n"), resolve);
+      journal.append(lineNumber, kind, about, payload, resolve);
     });
   }
   return journal;
@@ -61,6 +63,7 @@ test("nothing is done when nobody has begun", async () => {
   expect(await takeOverNow(claim)).toEqual({
     recorded: new Set(),
     suspects: new Map(),
+    started: new Map(),
     progress: { completed: 0, failed: 0, usage: noUsage(), answeredModel: null },
   });
 });
@@ -178,4 +181,38 @@ test("suspicion is handed on: the last count of each line that has no result", a
     [2, 2],
   ]);
   expect([...recorded]).toEqual([3]);
+});
+
+test("jobs are handed on: the last one begun for each line that has no result", async () => {
+  const jobOf = (id: string) => ({ upstream: "gpu", replica: "http://gpu/v1", id });
+  const first = await stage.claimShard(batchId);
+  const entries: Entry[] = [
+    [1, "started", 0, jobOf("one")],
+    [2, "started", 0, jobOf("two")],
+    [3, "started", 0, jobOf("three")],
+    [2, "output"],
+    [3, "started", 0, jobOf("four")],
+  ];
+  await (await write(first, entries)).close();
+  const second = await nextClaim();
+  const { started, recorded } = await takeOverNow(second);
+  expect([...started]).toEqual([
+    [1, jobOf("one")],
+    [3, jobOf("four")],
+  ]);
+  expect([...recorded]).toEqual([2]);
+});
+
+test("a line is a suspect, or has a job: what came last", async () => {
+  const job = { upstream: "gpu", replica: "http://gpu/v1", id: "one" };
+  const first = await stage.claimShard(batchId);
+  const entries: Entry[] = [
+    [1, "suspect", 1],
+    [1, "started", 0, job],
+    [2, "started", 0, job],
+    [2, "suspect", 1],
+  ];
+  await (await write(first, entries)).close();
+  const { started, suspects } = await takeOverNow(await nextClaim());
+  expect([[...started.keys()], [...suspects.keys()]]).toEqual([[1], [2]]);
 });

@@ -6,12 +6,15 @@ import type { ShardClaim, ShardProgress, Store } from "../core/store.ts";
 import { addUsage, noUsage } from "../core/usage.ts";
 import { classOf } from "./journal-record.ts";
 import { readJournal } from "./journal-recovery.ts";
+import { decodeStartedJob, type StartedJob } from "./started-job.ts";
 
 export interface TakenOver {
   /** Line numbers that have their result. */
   recorded: Set<number>;
   /** Line numbers that were in flight when an upstream died: how often it did with that line alone. */
   suspects: Map<number, number>;
+  /** Line numbers for which an upstream has begun a job whose end is not recorded: the last one begun. */
+  started: Map<number, StartedJob>;
   progress: ShardProgress;
 }
 
@@ -23,6 +26,7 @@ export async function takeOver(
 ): Promise<TakenOver> {
   const recorded = new Set<number>();
   const suspects = new Map<number, number>();
+  const started = new Map<number, StartedJob>();
   const progress: ShardProgress = {
     completed: 0,
     failed: 0,
@@ -31,10 +35,15 @@ export async function takeOver(
   };
   for (const journal of await store.shards.olderJournals(shardId)) {
     const key = blobKeys.journal(batchId, shardId, journal.epoch);
-    const accepted = await readJournal(blobs, key, journal.acceptedBytes, (record) => {
+    const accepted = await readJournal(blobs, key, journal.acceptedBytes, (record, payload) => {
       const lineClass = classOf(record.kind);
       if (lineClass === null) {
-        suspects.set(record.lineNumber, record.extra);
+        const { lineNumber, extra, kind } = record;
+        // What came last is so: a job that began shows that its request killed nobody.
+        suspects.delete(lineNumber);
+        started.delete(lineNumber);
+        if (kind === "suspect") suspects.set(lineNumber, extra);
+        else started.set(lineNumber, decodeStartedJob(payload));
         return;
       }
       recorded.add(record.lineNumber);
@@ -45,6 +54,9 @@ export async function takeOver(
     if (journal.acceptedBytes === null)
       await store.shards.seal(shardId, epoch, journal.epoch, accepted);
   }
-  for (const lineNumber of recorded) suspects.delete(lineNumber);
-  return { recorded, suspects, progress };
+  for (const lineNumber of recorded) {
+    suspects.delete(lineNumber);
+    started.delete(lineNumber);
+  }
+  return { recorded, suspects, started, progress };
 }

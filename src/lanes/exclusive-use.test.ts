@@ -15,6 +15,8 @@ const hold: LaneEffect = { kind: "hold", scope: "lane", reason: "down", retryAft
 const upstreamOf = (name: string): Upstream => ({
   name,
   endpoints: [ENDPOINT],
+  attachments: "multipart",
+  holdAnswers: () => expect.fail("a lane reads no answers"),
   configuredModels: ["a", "b", "c"],
   send: () => expect.fail("a lane sends only through its sources"),
   discover: () => expect.fail("a lane does not ask for models"),

@@ -48,6 +48,11 @@ export class Gate {
     return { generation: this.#generation, probe };
   }
 
+  /** For a request that goes by anyway, whether the gate is open or not, and is no probe. */
+  look(): Pass {
+    return { generation: this.#generation, probe: false };
+  }
+
   /** The request's outcome says that the way is clear. */
   succeed(pass: Pass): void {
     if (this.#isStale(pass)) return;

@@ -45,6 +45,8 @@ function hold(reason: string, scope: "lane" | "endpoint" = "lane"): LaneEffect {
 const upstream: Upstream = {
   name: "gpu",
   endpoints: ["/v1/embeddings", "/v1/completions"],
+  attachments: "multipart",
+  holdAnswers: () => expect.fail("a lane reads no answers"),
   configuredModels: ["m"],
   send: () => expect.fail("a lane sends only through its sources"),
   discover: () => expect.fail("a lane does not ask for models"),

@@ -39,6 +39,7 @@ function laneOf(concurrency: number) {
       apiKey: null,
       models: ["m"],
       endpoints: [],
+      attachments: "multipart",
       requestTimeoutMs: 1_000,
       answerSizeBytes: 1_000,
       clock,

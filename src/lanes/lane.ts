@@ -4,6 +4,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import type { Upstream } from "../core/upstream.ts";
+import { BytesInFlight } from "./bytes-in-flight.ts";
 import type { ExclusiveUse } from "./exclusive-use.ts";
 import { Gate, type Pass } from "./gate.ts";
 
@@ -39,12 +40,12 @@ export type LaneEffect =
 
 interface HeldPermit extends Permit {
   readonly endpoint: string;
-  readonly passes: Record<"lane" | "endpoint", Pass>;
+  passes: Record<"lane" | "endpoint", Pass>;
   sizeBytes: number;
+  /** Of them, those that were asked for with `reserve`. */
+  reservedBytes: number;
   isFinished: boolean;
 }
-
-const MAX_BYTES_IN_FLIGHT = 128 * 1024 * 1024;
 
 export interface LaneOptions {
   upstream: Upstream;
@@ -70,7 +71,7 @@ export class Lane {
   readonly #sources: LaneSource[] = [];
   #next = 0;
   #inFlight = 0;
-  #bytesInFlight = 0;
+  readonly #bytes = new BytesInFlight();
   /** A request that must be alone is in flight. */
   #isAlone = false;
   #shownReason: string | null = null;
@@ -146,7 +147,7 @@ export class Lane {
   #hasRoom(): boolean {
     if (this.#isAlone || this.#inFlight >= this.#limit.current()) return false;
     if (!this.#exclusiveUse.admits(this) || this.#gate.waitMs > 0) return false;
-    return this.#bytesInFlight < MAX_BYTES_IN_FLIGHT;
+    return this.#bytes.hasRoom;
   }
 
   #startOne(): boolean {
@@ -169,27 +170,68 @@ export class Lane {
   #start(source: LaneSource, alone: boolean): void {
     const { endpoint } = source;
     const passes = { lane: this.#gate.pass(), endpoint: this.#endpointGate(endpoint).pass() };
-    const held = { endpoint, passes, sizeBytes: 0, isFinished: false };
+    const held = { endpoint, passes, sizeBytes: 0, reservedBytes: 0, isFinished: false };
     const permit: HeldPermit = { lane: this, alone, ...held };
     this.#inFlight++;
     this.#isAlone = alone;
     this.#exclusiveUse.begin();
     const sizeBytes = source.send(permit);
     if (permit.isFinished) return;
-    permit.sizeBytes = sizeBytes;
-    this.#bytesInFlight += sizeBytes;
+    permit.sizeBytes += sizeBytes;
+    this.#bytes.add(sizeBytes);
+  }
+
+  /** Waits until the permit's request may have so many bytes more, beyond those that `send` told of. */
+  async reserve(permit: Permit, sizeBytes: number): Promise<void> {
+    const held = permit as HeldPermit;
+    await this.#bytes.reserve(sizeBytes);
+    if (held.isFinished) {
+      this.#bytes.remove(sizeBytes, sizeBytes);
+      return;
+    }
+    held.sizeBytes += sizeBytes;
+    held.reservedBytes += sizeBytes;
+  }
+
+  /** What was reserved for the permit has turned out to be this much. */
+  resize(permit: Permit, sizeBytes: number): void {
+    const held = permit as HeldPermit;
+    if (held.isFinished) return;
+    const unneeded = held.reservedBytes - sizeBytes;
+    held.sizeBytes -= unneeded;
+    held.reservedBytes = sizeBytes;
+    this.#bytes.remove(unneeded, unneeded);
+    this.pump();
+  }
+
+  /** What a request that goes on shows meanwhile: means the same for the others as with `finish`. */
+  note(permit: Permit, effect: LaneEffect): void {
+    const held = permit as HeldPermit;
+    if (held.isFinished) return;
+    this.#apply(held, effect);
+    const endpointGate = this.#endpointGate(held.endpoint);
+    held.passes = { lane: this.#gate.look(), endpoint: endpointGate.look() };
+    this.pump();
   }
 
   /** Gives a permit back: the request has its outcome. Refills the lane at once. */
   finish(permit: Permit, effect: LaneEffect): void {
     const held = permit as HeldPermit;
-    const { passes, endpoint, sizeBytes, alone } = held;
+    const { sizeBytes, reservedBytes, alone } = held;
     held.isFinished = true;
-    const endpointGate = this.#endpointGate(endpoint);
     this.#inFlight--;
-    this.#bytesInFlight -= sizeBytes;
+    this.#bytes.remove(sizeBytes, reservedBytes);
     this.#exclusiveUse.end();
     if (alone) this.#isAlone = false;
+    this.#apply(held, effect);
+    // After its turn, and while it is paused, the others go on.
+    if (alone || effect.kind === "hold") this.#exclusiveUse.giveUp(this);
+    this.pump();
+    this.#exclusiveUse.wakeHolder();
+  }
+
+  #apply({ passes, endpoint }: HeldPermit, effect: LaneEffect): void {
+    const endpointGate = this.#endpointGate(endpoint);
     if (effect.kind === "success") {
       this.#gate.succeed(passes.lane);
       endpointGate.succeed(passes.endpoint);
@@ -208,10 +250,6 @@ export class Lane {
       endpointGate.leave(passes.endpoint);
     }
     this.#showPause();
-    // After its turn, and while it is paused, the others go on.
-    if (alone || effect.kind === "hold") this.#exclusiveUse.giveUp(this);
-    this.pump();
-    this.#exclusiveUse.wakeHolder();
   }
 
   #endpointGate(endpoint: string): Gate {

@@ -59,6 +59,7 @@ function lanesOf(
         apiKey: null,
         models: configured ?? null,
         endpoints: endpoints ?? defaultUpstreamEndpoints,
+        attachments: "multipart",
         requestTimeoutMs: 1_000,
         answerSizeBytes: 1_000_000,
         clock,

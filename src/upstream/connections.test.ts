@@ -2,7 +2,12 @@
 // request whose connection is taken away.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
-import { answer, type Script, ScriptedBackend } from "../../test/support/scripted-backend.ts";
+import {
+  answer,
+  postRequest,
+  type Script,
+  ScriptedBackend,
+} from "../../test/support/scripted-backend.ts";
 import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
 import { Simulator } from "../simulator/simulator.ts";
 import { HttpUpstream, type HttpUpstreamOptions } from "./http-upstream.ts";
@@ -22,11 +27,7 @@ class Sent {
     let hasReturned = false;
     let resolve: (outcome: UpstreamOutcome) => void;
     this.outcome = new Promise((done) => (resolve = done));
-    const request = {
-      endpoint: "/v1/embeddings",
-      body: typeof body === "string" ? Buffer.from(body) : body,
-      requestId: `req_${sent.length + 1}`,
-    };
+    const request = postRequest(body, { requestId: `req_${sent.length + 1}` });
     this.call = upstream.send(request, (outcome) => {
       this.isEarly ||= !hasReturned;
       this.outcomes.push(outcome);
@@ -79,6 +80,7 @@ function upstreamAt(
     apiKey: KEY,
     models: null,
     endpoints: ["/v1/embeddings"],
+    attachments: "multipart",
     requestTimeoutMs: TIMEOUT_MS,
     answerSizeBytes: LIMIT_BYTES,
     clock,

@@ -4,7 +4,12 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
-import { answer, type Script, ScriptedBackend } from "../../test/support/scripted-backend.ts";
+import {
+  answer,
+  postRequest,
+  type Script,
+  ScriptedBackend,
+} from "../../test/support/scripted-backend.ts";
 import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
 import { HttpUpstream } from "./http-upstream.ts";
 
@@ -31,6 +36,7 @@ function upstreamAt(...backends: readonly ScriptedBackend[]): HttpUpstream {
     apiKey: null,
     models: ["m"],
     endpoints: ["/v1/embeddings"],
+    attachments: "multipart",
     requestTimeoutMs: 60_000,
     answerSizeBytes: 10_000,
     clock,
@@ -46,7 +52,7 @@ interface Sent {
 
 function begin(upstream: HttpUpstream, body = "[1]"): Sent {
   const { promise, resolve } = Promise.withResolvers<UpstreamOutcome>();
-  const request = { endpoint: "/v1/embeddings", body: Buffer.from(body), requestId: "req_1" };
+  const request = postRequest(body, { requestId: "req_1" });
   return { call: upstream.send(request, resolve), outcome: promise };
 }
 

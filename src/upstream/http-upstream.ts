@@ -1,17 +1,18 @@
 // An upstream over HTTP: picks a replica, sends, collects the answer, and says what happened as a
 // value. Also tells a lost connection from a dead backend.
 
-import type { Client, Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import type {
+  AttachmentForm,
   Discovery,
   Upstream,
   UpstreamCall,
   UpstreamOutcome,
   UpstreamRequest,
 } from "../core/upstream.ts";
-import { describeNetworkError, Replica } from "./replica.ts";
-import { readRetryAfter } from "./retry-after.ts";
+import { AnswerIntake } from "./answer-intake.ts";
+import { type CallEnd, HttpCall } from "./http-call.ts";
+import { Replica } from "./replica.ts";
 
 export interface HttpUpstreamOptions {
   name: string;
@@ -20,6 +21,7 @@ export interface HttpUpstreamOptions {
   apiKey: string | null;
   models: readonly string[] | null;
   endpoints: readonly string[];
+  attachments: AttachmentForm;
   requestTimeoutMs: number;
   answerSizeBytes: number;
   clock: Clock;
@@ -55,11 +57,13 @@ const TIMEOUT_CHECK_MS = 250;
 export class HttpUpstream implements Upstream {
   readonly name: string;
   readonly endpoints: readonly string[];
+  readonly attachments: AttachmentForm;
   readonly configuredModels: readonly string[] | null;
   readonly #options: HttpUpstreamOptions;
   readonly #replicas: Replica[];
   /** In order of start, hence of deadline. */
   readonly #calls = new Set<HttpCall>();
+  readonly #intake = new AnswerIntake();
   readonly #verifying = new Map<Replica, Verification>();
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
@@ -67,6 +71,7 @@ export class HttpUpstream implements Upstream {
   constructor(options: HttpUpstreamOptions) {
     this.name = options.name;
     this.endpoints = options.endpoints;
+    this.attachments = options.attachments;
     this.configuredModels = options.models;
     this.#options = options;
     const headers: Record<string, string> = { accept: "application/json", "user-agent": "offpeak" };
@@ -78,7 +83,7 @@ export class HttpUpstream implements Upstream {
     const tried = new Set<Replica>();
     const state = { call: null, resent: false, hasOutcome: false };
     const sending: Sending = { request, onOutcome, tried, ...state };
-    this.#route(sending, this.#choose(this.#replicas));
+    this.#route(sending, this.#pinned(request) ?? this.#choose(this.#replicas));
     return {
       abort: () => {
         sending.call?.abort();
@@ -124,7 +129,7 @@ export class HttpUpstream implements Upstream {
 
   #dispatch(sending: Sending, replica: Replica, fresh: boolean): void {
     const { request } = sending;
-    const call = new HttpCall(replica, this.#options, fresh, (ended) => {
+    const call = new HttpCall(replica, this.#intake, this.#options, fresh, (ended) => {
       this.#calls.delete(call);
       sending.call = null;
       this.#settle(sending, replica, ended);
@@ -132,7 +137,13 @@ export class HttpUpstream implements Upstream {
     sending.call = call;
     this.#calls.add(call);
     this.#timer ??= setInterval(() => this.#checkTimeouts(), TIMEOUT_CHECK_MS).unref();
-    call.start(replica.post(request.endpoint, request.body, request.requestId));
+    call.start(replica.request(request));
+  }
+
+  /** The replica that the request must go to; undefined when any may have it. */
+  #pinned({ replica }: UpstreamRequest): Replica | undefined {
+    if (replica === null) return undefined;
+    return this.#replicas.find(({ baseUrl }) => baseUrl === replica);
   }
 
   /** Least in flight, among those that can be reached if there are any. */
@@ -153,8 +164,10 @@ export class HttpUpstream implements Upstream {
       case "unreachable": {
         replica.notReached();
         // Nothing was sent, so another replica can have it.
-        const { tried } = sending;
-        const others = this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
+        const { tried, request } = sending;
+        const others = this.#pinned(request)
+          ? []
+          : this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
         if (others.length > 0) this.#route(sending, this.#choose(others));
         // What the client library refuses outright fails before `send` has returned.
         else queueMicrotask(() => this.#tell(sending, ended));
@@ -162,7 +175,8 @@ export class HttpUpstream implements Upstream {
       }
       case "answer":
         replica.reached();
-        break;
+        this.#tell(sending, { ...ended, replica: replica.baseUrl });
+        return;
       case "timeout":
         this.#tell(sending, { kind: "timeout", afterMs: this.#options.requestTimeoutMs });
         return;
@@ -213,6 +227,10 @@ export class HttpUpstream implements Upstream {
     }
   }
 
+  holdAnswers(): () => void {
+    return this.#intake.hold();
+  }
+
   async discover(): Promise<Discovery> {
     const found = await Promise.all(this.#replicas.map((replica) => replica.models()));
     const models = found.flatMap((answer) => (answer.ok ? answer.models : []));
@@ -236,98 +254,4 @@ export class HttpUpstream implements Upstream {
 
 function rank(replica: Replica): number {
   return replica.inFlight + (replica.avoided ? 1_000_000 : 0);
-}
-
-type CallEnd =
-  | { kind: "answer"; status: number; body: Uint8Array; retryAfterMs: number | null }
-  | { kind: "unreachable"; detail: string }
-  /** `mayBeStale`: the connection had been used before, and nothing came back on it. */
-  | { kind: "lost"; detail: string; mayBeStale: boolean }
-  | { kind: "timeout" }
-  | { kind: "oversized" }
-  | { kind: "aborted" };
-
-/** One request on one connection. Ends exactly once. */
-class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
-  readonly deadlineMs: number;
-  readonly #options: HttpUpstreamOptions;
-  readonly #replica: Replica;
-  readonly #onEnd: (ended: CallEnd) => void;
-  readonly #client: Client;
-  readonly #isUsedConnection: boolean;
-  #controller: Dispatcher.DispatchController | null = null;
-  #ended = false;
-  /** 0 until the answer begins. */
-  #status = 0;
-  #retryAfterMs: number | null = null;
-  readonly #chunks: Uint8Array[] = [];
-  #sizeBytes = 0;
-
-  constructor(
-    replica: Replica,
-    options: HttpUpstreamOptions,
-    fresh: boolean,
-    onEnd: (ended: CallEnd) => void,
-  ) {
-    this.#replica = replica;
-    this.#options = options;
-    this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
-    this.#onEnd = onEnd;
-    this.#client = replica.acquire(fresh);
-    this.#isUsedConnection = replica.hasServed(this.#client);
-  }
-
-  start(options: Dispatcher.DispatchOptions): void {
-    this.#client.dispatch(options, this);
-  }
-
-  abort(): void {
-    this.end({ kind: "aborted" });
-  }
-
-  /** Ends the call for a reason of ours, and its connection with it. */
-  end(ended: CallEnd): void {
-    if (!this.#ended) this.#finish(ended);
-  }
-
-  #finish(ended: CallEnd): void {
-    this.#ended = true;
-    this.#replica.release(this.#client, ended.kind === "answer");
-    this.#onEnd(ended);
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    this.#status = status;
-    this.#retryAfterMs = readRetryAfter(headers, this.#options.clock.now());
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#sizeBytes += chunk.length;
-    if (this.#sizeBytes > this.#options.answerSizeBytes) this.end({ kind: "oversized" });
-    else this.#chunks.push(chunk);
-  }
-
-  onResponseEnd(): void {
-    if (this.#ended) return;
-    const [first] = this.#chunks;
-    const body = this.#chunks.length === 1 && first ? first : Buffer.concat(this.#chunks);
-    this.#finish({ kind: "answer", status: this.#status, body, retryAfterMs: this.#retryAfterMs });
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#ended) return;
-    const detail = describeNetworkError(error);
-    // Undici starts a request only on an open connection: without a start nothing was sent.
-    const mayBeStale = this.#isUsedConnection && this.#status === 0;
-    if (this.#controller) this.#finish({ kind: "lost", detail, mayBeStale });
-    else this.#finish({ kind: "unreachable", detail });
-  }
 }

@@ -4,6 +4,7 @@
 import { Client, type Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import { backoffMs } from "../core/retry.ts";
+import type { UpstreamRequest } from "../core/upstream.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const PROBE_TIMEOUT_MS = 5_000;
@@ -85,14 +86,22 @@ export class Replica {
     return this.#served.has(client);
   }
 
-  /** Options of a POST to `endpoint`, a path that begins with `/v1/`. */
-  post(endpoint: string, body: Uint8Array, requestId: string): Dispatcher.DispatchOptions {
+  /** Options of a request whose path begins with `/v1/`. */
+  request({
+    method,
+    path,
+    contentType,
+    body,
+    requestId,
+  }: UpstreamRequest): Dispatcher.DispatchOptions {
+    const headers: Record<string, string> = { ...this.#headers, "x-request-id": requestId };
+    if (method === "POST") headers["content-type"] = contentType;
     return {
-      method: "POST",
+      method,
       // Base URLs end in the version that clients write in front of the path.
-      path: this.#basePath + endpoint.replace(/^\/v1/, ""),
-      headers: { ...this.#headers, "content-type": "application/json", "x-request-id": requestId },
-      body,
+      path: this.#basePath + path.replace(/^\/v1/, ""),
+      headers,
+      body: method === "POST" ? body : null,
     };
   }
 

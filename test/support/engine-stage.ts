@@ -131,14 +131,16 @@ export async function openEngineStage(): Promise<EngineStage> {
         },
       });
       if (!plan.ok) throw new Error(JSON.stringify(plan.errors));
-      const { total, shards } = plan;
+      const { total, promptTokens, shards } = plan;
       plannedModels.set(id, [...new Set(shards.map(({ model }) => model))]);
       const at = clock.now();
       await store.batches.finishPlanning(id, claim.epoch, {
         planKey,
         total,
+        promptTokens,
         model: null,
         shards,
+        limits: { lines: null, promptTokens: null },
         at,
       });
       return id;

@@ -3,8 +3,12 @@
 import { setTimeout as realPause } from "node:timers/promises";
 import { vi } from "vitest";
 import type { BlobStore } from "../../src/core/blob-store.ts";
-import { defaultUpstreamEndpoints } from "../../src/core/endpoints.ts";
+import { batchEndpoints } from "../../src/core/endpoints.ts";
+import type { FetchRemote } from "../../src/core/remote-file.ts";
+import { Signals } from "../../src/core/signals.ts";
+import type { AttachmentForm } from "../../src/core/upstream.ts";
 import { Assembler } from "../../src/engine/assembler.ts";
+import { AttachedFiles } from "../../src/engine/attached-files.ts";
 import { FreeSpace } from "../../src/engine/free-space.ts";
 import { Leases } from "../../src/engine/leases.ts";
 import { Runner } from "../../src/engine/runner.ts";
@@ -16,12 +20,16 @@ import type { EngineStage } from "./engine-stage.ts";
 export interface RunningEngineOptions {
   baseUrl: string;
   owner?: string;
+  upstreamName?: string;
   models?: string[];
   concurrency?: number;
   maxAttempts?: number;
   cancelGraceMs?: number;
   requestTimeoutMs?: number;
   answerSizeBytes?: number;
+  attachments?: AttachmentForm;
+  /** Left out: nothing can be fetched. */
+  fetchRemote?: FetchRemote;
   /** Takes the place of the stage's blobs. */
   blobs?: BlobStore;
 }
@@ -55,11 +63,12 @@ export async function startEngine(
   const blobs = options.blobs ?? stage.blobs;
   const metrics = createMetrics(() => store.batches.countByStatus());
   const upstream = new HttpUpstream({
-    name: "gpu",
+    name: options.upstreamName ?? "gpu",
     baseUrls: [options.baseUrl],
     apiKey: null,
     models: options.models ?? ["simulated-model"],
-    endpoints: defaultUpstreamEndpoints,
+    endpoints: batchEndpoints(["/v1/audio/transcriptions"]),
+    attachments: options.attachments ?? "multipart",
     requestTimeoutMs: options.requestTimeoutMs ?? 60_000,
     answerSizeBytes: options.answerSizeBytes ?? 10_000_000,
     clock,
@@ -89,6 +98,13 @@ export async function startEngine(
     log,
     metrics,
     freeSpace: new FreeSpace(blobs, 0),
+    files: new AttachedFiles({
+      files: store.files,
+      blobs,
+      clock,
+      fetchRemote:
+        options.fetchRemote ?? (() => Promise.reject(new Error("there is no network here"))),
+    }),
     settings: {
       maxAttempts: options.maxAttempts ?? 3,
       cancelGraceMs: options.cancelGraceMs ?? 5_000,
@@ -115,7 +131,7 @@ export async function startEngine(
     runner,
     lanes,
     leases,
-    assembler: new Assembler({ store, blobs, leases, clock, log }),
+    assembler: new Assembler({ store, blobs, leases, signals: new Signals(), clock, log }),
     runUntil: (condition, stepMs = STEP_MS) =>
       passUntil(condition, stepMs, async (passedMs) => {
         // As the engine's loop does: once a second, and whenever there is room.

@@ -10,13 +10,32 @@ import {
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
+import type { UpstreamRequest } from "../../src/core/upstream.ts";
 import { until } from "./until.ts";
+
+/** A request such as an upstream is given. */
+export function postRequest(
+  body: string | Uint8Array,
+  change: Partial<UpstreamRequest> = {},
+): UpstreamRequest {
+  return {
+    method: "POST",
+    path: "/v1/embeddings",
+    contentType: "application/json",
+    body: typeof body === "string" ? Buffer.from(body) : body,
+    replica: null,
+    requestId: "r-1",
+    ...change,
+  };
+}
 
 /** One request whose answer is up to the test. */
 export interface Received {
   request: IncomingMessage;
   response: ServerResponse;
   socket: Socket;
+  bytes: Buffer;
+  /** The same as text. */
   body: string;
 }
 
@@ -26,6 +45,8 @@ export interface Script {
   /** What becomes of a POST before its body is read; true when that was all. */
   onHead?: (request: IncomingMessage, response: ServerResponse) => boolean;
   onModels?: RequestListener;
+  /** What becomes of a GET of anything else. Left out: a 404. */
+  onGet?: RequestListener;
 }
 
 const LIST = JSON.stringify({ object: "list", data: [{ id: "m", object: "model" }] });
@@ -100,14 +121,17 @@ export class ScriptedBackend implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method === "GET") {
-      if (this.script.onModels) this.script.onModels(request, response);
+      if (!request.url?.endsWith("/models")) {
+        if (this.script.onGet) this.script.onGet(request, response);
+        else answer(response, 404, "{}");
+      } else if (this.script.onModels) this.script.onModels(request, response);
       else answer(response, 200, LIST);
       return;
     }
     if (this.script.onHead?.(request, response)) return;
     try {
-      const body = (await buffer(request)).toString();
-      const received = { request, response, socket: request.socket, body };
+      const bytes = await buffer(request);
+      const received = { request, response, socket: request.socket, bytes, body: String(bytes) };
       this.received.push(received);
       this.script.onPost?.(received);
     } catch {

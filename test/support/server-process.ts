@@ -5,7 +5,6 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import { expect, onTestFailed } from "vitest";
@@ -94,8 +93,17 @@ export class ServerProcess implements AsyncDisposable {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.#stdout += text));
-    const stderr = createInterface({ input: this.#child.stderr! });
-    stderr.on("line", (line) => this.#take(line));
+    const stderr = this.#child.stderr!;
+    // Not by readline: it also ends lines inside of texts, at U+2028 and U+2029.
+    let line = "";
+    stderr.setEncoding("utf8").on("data", (text: string) => {
+      const [first = "", ...others] = text.split("\n");
+      line += first;
+      for (const next of others) {
+        this.#take(line);
+        line = next;
+      }
+    });
     this.#exited = Promise.all([once(this.#child, "exit"), once(stderr, "close")]).then(
       ([[code, signal]]) => {
         this.#hasExited = true;
