@@ -34,7 +34,7 @@ const table: Readonly<Record<string, Layer>> = {
   "storage/disk": { layers: ["core", "observability"], packages: [] },
   "storage/s3": { layers: ["core", "observability"], packages: ["@aws-sdk/*"] },
   "storage/sql": { layers: ["core", "observability"], packages: ["kysely", "pg"] },
-  upstream: { layers: ["core", "observability"], packages: ["undici"] },
+  upstream: { layers: ["core", "network", "observability"], packages: ["undici"] },
   webhooks: {
     layers: ["core", "network", "observability"],
     packages: ["standardwebhooks", "undici"],

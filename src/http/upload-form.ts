@@ -95,8 +95,10 @@ export class UploadForm {
 
 /** Throws ApiError for a purpose with which nothing can be uploaded. */
 export function asPurpose(value: unknown): UploadPurpose {
+  // A part of type JSON can be anything.
+  if (typeof value !== "string") throw wrongType("purpose", "a string", describeJson(value));
   const purpose = uploadPurposes.find((candidate) => candidate === value);
-  return purpose ?? refusePurpose(String(value), uploadPurposes);
+  return purpose ?? refusePurpose(value, uploadPurposes);
 }
 
 /** Refuses a purpose in the words of OpenAI's file routes. */

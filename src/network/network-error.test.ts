@@ -12,7 +12,9 @@ it.each([
   ],
   [Object.assign(new Error(""), { code: "EPIPE" }), "EPIPE"],
   [new TypeError(""), "TypeError"],
+  [Object.assign(new AggregateError([]), { code: "EX" }), "EX"],
   ["broken", "broken"],
+  [undefined, "undefined"],
 ])("describes %s", (error, text) => {
   expect(describeNetworkError(error)).toBe(text);
 });

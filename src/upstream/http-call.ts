@@ -3,9 +3,10 @@
 import type { Client, Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import type { UpstreamCall } from "../core/upstream.ts";
+import { describeNetworkError } from "../network/network-error.ts";
+import { readRetryAfter } from "../network/retry-after.ts";
 import type { AnswerIntake } from "./answer-intake.ts";
-import { describeNetworkError, type Replica } from "./replica.ts";
-import { readRetryAfter } from "./retry-after.ts";
+import type { Replica } from "./replica.ts";
 
 export interface HttpCallOptions {
   requestTimeoutMs: number;

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { answer, ScriptedBackend } from "../../test/support/scripted-backend.ts";
 import { Simulator } from "../simulator/simulator.ts";
-import { describeNetworkError, Replica } from "./replica.ts";
+import { Replica } from "./replica.ts";
 
 const KEY = "sk-very-secret";
 const clock = new FakeClock();
@@ -196,19 +196,5 @@ describe("a replica that could not be reached", () => {
     replica.notReached();
     clock.pass(500);
     expect(replica.avoided).toBe(false);
-  });
-});
-
-describe("the words for an error", () => {
-  it.each<[unknown, string]>([
-    [new Error("it broke"), "it broke"],
-    [Object.assign(new Error(""), { code: "ECONNRESET" }), "ECONNRESET"],
-    [new TypeError(""), "TypeError"],
-    [new AggregateError([new Error("first"), new Error("second")]), "first"],
-    [Object.assign(new AggregateError([]), { code: "EX" }), "EX"],
-    ["text", "text"],
-    [undefined, "undefined"],
-  ])("%s", (error, words) => {
-    expect(describeNetworkError(error)).toBe(words);
   });
 });

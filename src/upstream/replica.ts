@@ -5,6 +5,7 @@ import { Client, type Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import { backoffMs } from "../core/retry.ts";
 import type { UpstreamRequest } from "../core/upstream.ts";
+import { describeNetworkError } from "../network/network-error.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const PROBE_TIMEOUT_MS = 5_000;
@@ -176,14 +177,4 @@ export class Replica {
     await Promise.all([...clients.map((client) => client.destroy()), ...this.#ending]);
     this.#idle.length = 0;
   }
-}
-
-/** What went wrong, in words for people; never the request's headers or body. */
-export function describeNetworkError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // A refused connection to a name with several addresses is an AggregateError without a message.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
-  if (first instanceof Error) return describeNetworkError(first);
-  const { code } = error as { code?: unknown };
-  return error.message || (typeof code === "string" ? code : error.name);
 }

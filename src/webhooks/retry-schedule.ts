@@ -7,7 +7,7 @@ const PAUSE = { baseMs: 5_000, maxMs: 3_600_000 };
 
 /**
  * Epoch milliseconds of the next attempt; null when the time for it is over.
- * @param retryAfterMs what the receiver asked for, which counts up to the longest pause
+ * @param retryAfterMs what the receiver asked for: the pause is no shorter
  * @param random in [0, 1)
  */
 export function nextAttemptAt(
@@ -16,7 +16,6 @@ export function nextAttemptAt(
   now: number,
   random: number,
 ): number | null {
-  const asked = Math.min(retryAfterMs ?? 0, PAUSE.maxMs);
-  const at = now + Math.round(Math.max(asked, backoffMs(attempts, PAUSE, random)));
+  const at = now + Math.round(Math.max(retryAfterMs ?? 0, backoffMs(attempts, PAUSE, random)));
   return at <= createdAt + WEBHOOK_RETRY_MS ? at : null;
 }

@@ -61,11 +61,10 @@ export async function sendWebhook(
     status = answer.statusCode;
     await discard(answer.body);
     const asksToWait = status === 429 || status === 503;
-    const retryAfter = asksToWait ? answer.headers["retry-after"] : undefined;
     return {
       status,
       error: describeStatus(status),
-      retryAfterMs: readRetryAfter(retryAfter, clock.now()),
+      retryAfterMs: asksToWait ? readRetryAfter(answer.headers, clock.now()) : null,
     };
   } catch (error) {
     stopping.throwIfAborted();

@@ -7,6 +7,8 @@ import { Seconds, limitOf, nullable, oneOf } from "./schema.ts";
 export const BATCH_PAGE = { min: 0, max: 100, fallback: 20 };
 /** Of a batch, and of the conditions of a list. */
 export const METADATA_PAIRS = 16;
+/** It is part of the batch in every answer, and of its error when there is no such file. */
+const FILE_ID_CHARACTERS = 64;
 /** As far as a Date goes. */
 export const CREATED_AFTER = { min: 0, max: 8_640_000_000_000 };
 
@@ -73,7 +75,7 @@ export type BatchObject = Static<typeof BatchObject>;
 /** @param endpoints what `endpoint` may be */
 export function newBatchSchema(endpoints: readonly string[]) {
   return Type.Object({
-    input_file_id: Type.String(),
+    input_file_id: Type.String({ maxLength: FILE_ID_CHARACTERS }),
     endpoint: oneOf(endpoints),
     completion_window: Type.String({
       description: "24h, or another window that the project may use (beyond OpenAI)",
