@@ -43,7 +43,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
+          include: ["test/{e2e,conformance}/**/*.test.ts"],
           fileParallelism: false,
           testTimeout: 2 * minuteMs,
           hookTimeout: minuteMs,

@@ -1,0 +1,28 @@
+// Every case of the conformance suite against servers started here, on which all of them can be run.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { allCases } from "./all-cases.ts";
+import { needs, sortedByNeeds } from "./case.ts";
+import { expiredBatch } from "./samples.ts";
+import { type Stage, openStage } from "./stage.ts";
+
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await openStage();
+  // Takes a minute, so it begins first; the cases that look at it report a failure.
+  expiredBatch(stage.surroundings["short-window"]).catch(() => undefined);
+});
+afterAll(() => stage?.[Symbol.asyncDispose]());
+
+test("all cases can be run here", () => {
+  const { notRunHere } = sortedByNeeds(allCases, stage.surroundings);
+  expect(notRunHere).toEqual([]);
+  expect(Object.keys(stage.surroundings).toSorted()).toEqual(needs.toSorted());
+});
+
+test.each(allCases.map((one) => [one.row, one.name, one] as const))(
+  "%s: %s",
+  async (_row, _name, one) => {
+    await expect(one.run(stage.target)).resolves.toBeUndefined();
+  },
+);
