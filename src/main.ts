@@ -11,6 +11,7 @@ import { batchEndpoints } from "./core/endpoints.ts";
 import { isLoopback } from "./core/loopback.ts";
 import { Signals } from "./core/signals.ts";
 import type { Store } from "./core/store.ts";
+import type { DueDelivery } from "./core/webhook-store.ts";
 import { Engine } from "./engine/engine.ts";
 import { FileService } from "./files/file-service.ts";
 import { buildApp } from "./http/app.ts";
@@ -31,6 +32,7 @@ import { openSqliteStore } from "./storage/sql/sqlite.ts";
 import { UploadService } from "./uploads/upload-service.ts";
 import { HttpUpstream } from "./upstream/http-upstream.ts";
 import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
+import { type WebhookRequestOptions, sendWebhook } from "./webhooks/webhook-request.ts";
 
 export interface RunningServer {
   /** Where it listens, such as `http://127.0.0.1:8024`. */
@@ -69,22 +71,33 @@ async function secretsOf({ secretKey, dataDir }: Config): Promise<SecretBox> {
 }
 
 function projectWebhooksOf(
-  { allowPrivateAddresses }: Config,
+  config: Config,
   { webhooks }: Store,
   signals: Signals,
   secrets: SecretBox,
   clock: Clock,
 ): ProjectWebhooks {
+  const { allowPrivateAddresses: allowPrivate } = config;
   const refusalOfUrl = (url: string) => {
     try {
-      checkOutgoingUrl(url, { allowPrivate: allowPrivateAddresses });
+      checkOutgoingUrl(url, { allowPrivate });
       return undefined;
     } catch (error) {
       if (error instanceof OutgoingUrlError) return error.message;
       throw error;
     }
   };
-  return new ProjectWebhooks({ webhooks, secrets, signals, clock, refusalOfUrl });
+  const options = webhookOptions(config, secrets, clock);
+  const sendNow = (due: DueDelivery) => sendWebhook(due, options, new AbortController().signal);
+  return new ProjectWebhooks({ webhooks, secrets, signals, clock, refusalOfUrl, sendNow });
+}
+
+function webhookOptions(
+  { allowPrivateAddresses }: Config,
+  secrets: SecretBox,
+  clock: Clock,
+): WebhookRequestOptions {
+  return { clock, allowPrivateAddresses, unseal: (sealed) => secrets.open(sealed) };
 }
 
 /** Throws ConfigError when strangers could use the server. */
@@ -185,12 +198,10 @@ async function startParts(
 
   const secrets = await secretsOf(config);
   const deliverer = new WebhookDeliverer({
+    ...webhookOptions(config, secrets, clock),
     store: store.webhooks,
-    clock,
     log,
     metrics,
-    unseal: (sealed) => secrets.open(sealed),
-    allowPrivateAddresses: config.allowPrivateAddresses,
     pollMs: config.pollMs,
   });
   closers.push(() => deliverer.stop());

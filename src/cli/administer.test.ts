@@ -56,7 +56,7 @@ test("a webhook's secret is shown once, and stored in no readable form", async (
   const made = await offpeak("webhooks", "create", ...where, "--event", "batch.failed");
   expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^whsec_\S{44}\n$/) });
   expect(await everythingStored()).not.toContain(made.stdout.trim().slice(6));
-  const [id = ""] = /webhook_\w{32}/.exec(made.stderr) ?? [];
+  const [id = ""] = /whe_\w{32}/.exec(made.stderr) ?? [];
   expect((await offpeak("webhooks", "list")).stdout).toMatch(
     new RegExp(`^${id} +team-a +https://hooks.example.com/offpeak +batch.failed +`, "m"),
   );
@@ -66,7 +66,7 @@ test("a webhook's secret is shown once, and stored in no readable form", async (
   );
   expect((await offpeak("webhooks", "delete", id)).code).toBe(0);
   expect((await offpeak("webhooks", "deliveries", id)).stderr).toContain(
-    `No webhook found with id '${id}'.`,
+    `No webhook endpoint found with id '${id}'.`,
   );
 });
 
@@ -97,7 +97,11 @@ test.each([
     2,
     "Expected one of batch.completed",
   ],
-  [["webhooks", "test", "webhook_unknown"], 1, "No webhook found with id 'webhook_unknown'."],
+  [
+    ["webhooks", "test", "webhook_unknown"],
+    1,
+    "No webhook endpoint found with id 'webhook_unknown'.",
+  ],
 ] as const)("%j is refused in one line", async (line, code, message) => {
   const refused = await offpeak(...line);
   expect(refused).toMatchObject({ code, stdout: "", stderr: expect.stringContaining(message) });

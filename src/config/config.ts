@@ -53,7 +53,8 @@ const otherKeys = [
   "project_limits",
   "projects",
 ];
-const KEY_CHARACTERS = 16;
+/** Long enough not to be guessed, and fit for a header. */
+const KEY = /^[\x21-\x7e]{16,}$/;
 /** What Kubernetes sets in every container when a service's name begins with "offpeak". */
 const KUBERNETES_LINK = /^OFFPEAK_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/;
 
@@ -191,10 +192,10 @@ function readKey(name: string, { env, yamlPlace, yamlValue }: SettingSources): S
   const place = env[variable] ? variable : yamlPlace([name]);
   if (!env[variable] && inFile === undefined) return undefined;
   const secret = env[variable] ? new Secret(env[variable]) : readSecret(place, inFile, env);
-  const { length } = secret.reveal();
-  if (length >= KEY_CHARACTERS) return secret;
+  const value = secret.reveal();
+  if (KEY.test(value)) return secret;
   throw new ConfigError(
-    `${place}: expected at least ${KEY_CHARACTERS} characters, got ${length}. ` +
+    `${place}: expected at least 16 characters without spaces, got ${value.length} characters. ` +
       "Make one with: openssl rand -hex 32",
   );
 }

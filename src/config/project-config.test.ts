@@ -80,9 +80,13 @@ test.each([
   [
     "",
     { OFFPEAK_ADMIN_KEY: "short" },
-    "OFFPEAK_ADMIN_KEY: expected at least 16 characters, got 5.",
+    "OFFPEAK_ADMIN_KEY: expected at least 16 characters without spaces, got 5 characters.",
   ],
-  ["admin_key: short", {}, "offpeak.yaml: admin_key: expected at least 16 characters, got 5."],
+  [
+    "admin_key: a key with spaces in it",
+    {},
+    "offpeak.yaml: admin_key: expected at least 16 characters without spaces, got 23 characters.",
+  ],
   [
     "secret_key: 7",
     {},

@@ -46,9 +46,9 @@ export function newPartId(): string {
   return `part_${randomHex(16)}`;
 }
 
-/** `webhook_` + 32 hex digits. */
+/** `whe_` + 32 hex digits. */
 export function newWebhookId(): string {
-  return `webhook_${randomHex(16)}`;
+  return `whe_${randomHex(16)}`;
 }
 
 /** `evt_` + 32 hex digits: an event, however many webhooks get it. */

@@ -7,8 +7,7 @@ import type { Webhook, WebhookDelivery } from "./webhook.ts";
 /** A delivery whose turn it is, with what is needed to send it. */
 export interface DueDelivery {
   delivery: WebhookDelivery;
-  url: string;
-  sealedSecret: string;
+  webhook: Webhook;
 }
 
 /** What became of an attempt. */
@@ -28,6 +27,8 @@ export interface WebhookStore {
   get(id: string): Promise<Webhook | undefined>;
   /** Oldest first; all projects' without one. */
   list(projectId?: string): Promise<Webhook[]>;
+  /** Replaces all but its id, project and creation. False when there is none. */
+  update(webhook: Webhook): Promise<boolean>;
   /** Its deliveries go with it. False when there is none. */
   delete(id: string): Promise<boolean>;
   /** Adds a delivery by hand: for the test event. Throws NotFoundError when there is no such webhook. */

@@ -11,12 +11,26 @@ export const webhookEventTypes: readonly string[] = terminalStatuses.map(
 export interface Webhook {
   id: string;
   projectId: string;
+  /** For people. */
+  name: string;
   url: string;
   /** Which events it gets; some of `webhookEventTypes`. */
   events: readonly string[];
   createdAt: number;
+  /** Of the last change of anything here. */
+  updatedAt: number;
   /** The signing secret, encrypted. */
   sealedSecret: string;
+  /** So much of the secret that people can tell which it is. */
+  secretHint: string;
+  /** The secret before, while receivers may still know that one only. */
+  previousSecret: { sealedSecret: string; validUntil: number } | null;
+}
+
+/** The secrets that sign at `now`, encrypted; the newest first. */
+export function signingSecrets({ sealedSecret, previousSecret }: Webhook, now: number): string[] {
+  const isKept = previousSecret !== null && now < previousSecret.validUntil;
+  return isKept ? [sealedSecret, previousSecret.sealedSecret] : [sealedSecret];
 }
 
 /** One event on its way to one webhook. */

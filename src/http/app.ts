@@ -35,6 +35,7 @@ import { addFileRoutes } from "./routes/files.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { type Readiness, addOperationsRoutes } from "./routes/operations.ts";
 import { addUploadRoutes } from "./routes/uploads.ts";
+import { addWebhookRoutes } from "./routes/webhooks.ts";
 import type { Model } from "./wire.ts";
 
 export type App = FastifyInstance<
@@ -116,6 +117,7 @@ function addRoutes(app: App, parts: AppParts): void {
   addFileRoutes(app, parts);
   addUploadRoutes(app, parts);
   addModelRoutes(app, parts.listModels);
+  addWebhookRoutes(app, parts.webhooks);
   addAdminRoutes(app, parts);
   addOperationsRoutes(app, parts);
   addOpenApiRoute(app);

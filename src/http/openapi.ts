@@ -9,6 +9,7 @@ import { ModelObject } from "./schemas/model-object.ts";
 import { Health, ReadinessObject } from "./schemas/readiness-object.ts";
 import { reference } from "./schemas/schema.ts";
 import { PartObject, UploadObject } from "./schemas/upload-object.ts";
+import { WebhookEndpoint, WebhookEndpointWithSecret } from "./schemas/webhook-object.ts";
 
 /** What the document says of a route beyond the schemas that Fastify applies by itself. */
 interface Documented {
@@ -55,7 +56,9 @@ interface Parameter {
 /** Collects the routes that are added from now on in plugins. Call before adding routes. */
 export function describeApi(app: App): void {
   const named = [BatchObject, FileObject, DeletedFile, UploadObject, PartObject, ModelObject];
-  for (const schema of [...named, ErrorObject, Health, ReadinessObject]) app.addSchema(schema);
+  const webhooks = [WebhookEndpoint, WebhookEndpointWithSecret];
+  const operations = [ErrorObject, Health, ReadinessObject];
+  for (const schema of [...named, ...webhooks, ...operations]) app.addSchema(schema);
   void app.register(swagger, {
     openapi: {
       openapi: "3.1.0",

@@ -73,8 +73,18 @@ async function webhookTo(
   const id = newWebhookId();
   const url = `${baseUrl}/hook?${QUERY}`;
   const events = ["batch.completed"];
-  const webhook = { id, projectId: "default", url, events, createdAt: clock.now(), sealedSecret };
-  await store.webhooks.insert(webhook);
+  const createdAt = clock.now();
+  const about = {
+    id,
+    projectId: "default",
+    name: "a",
+    url,
+    events,
+    createdAt,
+    updatedAt: createdAt,
+  };
+  const secret = { sealedSecret, secretHint: "", previousSecret: null };
+  await store.webhooks.insert({ ...about, ...secret });
   return id;
 }
 

@@ -11,19 +11,17 @@ import { sendWebhook, type WebhookRequestOptions, type WebhookResult } from "./w
 
 const MAX_AT_ONCE = 16;
 const MAX_AT_ONCE_PER_WEBHOOK = 4;
-const TIMEOUT_MS = 15_000;
 /** Longer than an attempt takes; what a dead process had is sent again after it. */
 const CLAIM_MS = 60_000;
 /** The receiver's own word that it wants the event no more, as Standard Webhooks has it. */
 const GONE = 410;
 
-export interface WebhookDelivererOptions extends Omit<WebhookRequestOptions, "timeoutMs"> {
+export interface WebhookDelivererOptions extends WebhookRequestOptions {
   store: Pick<WebhookStore, "claimDue" | "recordAttempt">;
   log: Log;
   metrics: Pick<Metrics, "webhookAttempts">;
   /** How often it looks for due deliveries without being woken. */
   pollMs: number;
-  timeoutMs?: number;
 }
 
 export class WebhookDeliverer {
@@ -104,9 +102,9 @@ export class WebhookDeliverer {
   /** Sends it and records what came of it. Never throws. */
   async #send(due: DueDelivery): Promise<void> {
     const { signal } = this.#stopping;
-    const { log, timeoutMs = TIMEOUT_MS } = this.#options;
+    const { log } = this.#options;
     try {
-      const result = await sendWebhook(due, { ...this.#options, timeoutMs }, signal);
+      const result = await sendWebhook(due, this.#options, signal);
       await this.#record(due.delivery, result);
     } catch (error) {
       if (signal.aborted) return;

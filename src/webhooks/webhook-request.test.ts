@@ -22,11 +22,21 @@ async function receiverThat(onPost: Script["onPost"]): Promise<ScriptedBackend> 
 
 function dueAt(url: string): DueDelivery {
   return {
-    url,
-    sealedSecret: "sealed",
+    webhook: {
+      id: "whe_1",
+      projectId: "default",
+      name: "a",
+      url,
+      events: ["batch.completed"],
+      createdAt: 0,
+      updatedAt: 0,
+      sealedSecret: "sealed",
+      secretHint: "",
+      previousSecret: null,
+    },
     delivery: {
       id: "wh_1",
-      webhookId: "webhook_1",
+      webhookId: "whe_1",
       eventId: "evt_1",
       eventType: "batch.completed",
       objectId: "batch_1",

@@ -1,11 +1,11 @@
 // One attempt to deliver an event: signs it as Standard Webhooks says, sends it, and says what came of
 // it as a value. Follows no redirects, and nothing the receiver does takes longer than the timeout.
 
-import { Webhook } from "standardwebhooks";
+import { Webhook as Signer } from "standardwebhooks";
 import { Client, type Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import type { DueDelivery } from "../core/webhook-store.ts";
-import { type WebhookDelivery, webhookBody } from "../core/webhook.ts";
+import { type WebhookDelivery, signingSecrets, webhookBody } from "../core/webhook.ts";
 import { guardedConnector } from "../network/guarded-connector.ts";
 import { describeNetworkError } from "../network/network-error.ts";
 import { checkOutgoingUrl } from "../network/outgoing-url.ts";
@@ -14,14 +14,15 @@ import { readRetryAfter } from "../network/retry-after.ts";
 /** What is read of an answer, so that a receiver can finish it; nobody looks at it. */
 const MAX_ANSWER_BYTES = 4_096;
 const MAX_ERROR_LENGTH = 300;
+const TIMEOUT_MS = 15_000;
 
 export interface WebhookRequestOptions {
   clock: Clock;
   /** Gives the signing secret (`whsec_…`); may throw. */
   unseal: (sealedSecret: string) => string;
   allowPrivateAddresses: boolean;
-  /** For everything from the name's lookup to the end of the answer. */
-  timeoutMs: number;
+  /** For everything from the name's lookup to the end of the answer; 15 s when left out. */
+  timeoutMs?: number;
 }
 
 export interface WebhookResult {
@@ -35,8 +36,13 @@ export interface WebhookResult {
 
 /** Sends it once. Never throws, except for the reason of `stopping` when that came first. */
 export async function sendWebhook(
-  { delivery, url, sealedSecret }: DueDelivery,
-  { clock, unseal, allowPrivateAddresses: allowPrivate, timeoutMs }: WebhookRequestOptions,
+  { delivery, webhook }: DueDelivery,
+  {
+    clock,
+    unseal,
+    allowPrivateAddresses: allowPrivate,
+    timeoutMs = TIMEOUT_MS,
+  }: WebhookRequestOptions,
   stopping: AbortSignal,
 ): Promise<WebhookResult> {
   stopping.throwIfAborted();
@@ -48,9 +54,11 @@ export async function sendWebhook(
   let status: number | null = null;
   try {
     // Judged again: the server may have become stricter since the webhook was made.
-    const { origin, pathname, search } = checkOutgoingUrl(url, { allowPrivate });
+    const { origin, pathname, search } = checkOutgoingUrl(webhook.url, { allowPrivate });
     const body = webhookBody(delivery);
-    const headers = signedHeaders(delivery, body, readSecret(unseal, sealedSecret), clock.now());
+    const now = clock.now();
+    const secrets = signingSecrets(webhook, now).map((sealed) => readSecret(unseal, sealed));
+    const headers = signedHeaders(delivery, body, secrets, now);
     client = new Client(origin, {
       connect: guardedConnector({ allowPrivate, signal: ending.signal }),
       headersTimeout: 0,
@@ -79,9 +87,9 @@ export async function sendWebhook(
   }
 }
 
-function readSecret(unseal: WebhookRequestOptions["unseal"], sealedSecret: string): Webhook {
+function readSecret(unseal: WebhookRequestOptions["unseal"], sealedSecret: string): Signer {
   try {
-    return new Webhook(unseal(sealedSecret));
+    return new Signer(unseal(sealedSecret));
   } catch (error) {
     throw new Error(`The signing secret can't be read: ${describeNetworkError(error)}`, {
       cause: error,
@@ -92,7 +100,7 @@ function readSecret(unseal: WebhookRequestOptions["unseal"], sealedSecret: strin
 function signedHeaders(
   { id }: WebhookDelivery,
   body: string,
-  secret: Webhook,
+  secrets: readonly Signer[],
   now: number,
 ): Record<string, string> {
   return {
@@ -100,7 +108,8 @@ function signedHeaders(
     "user-agent": "offpeak",
     "webhook-id": id,
     "webhook-timestamp": String(Math.floor(now / 1_000)),
-    "webhook-signature": secret.sign(id, new Date(now), body),
+    // A receiver takes it if one of them is made with the secret it knows.
+    "webhook-signature": secrets.map((secret) => secret.sign(id, new Date(now), body)).join(" "),
   };
 }
 

@@ -88,6 +88,7 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
       signals,
       clock,
       refusalOfUrl: () => undefined,
+      sendNow: () => Promise.resolve({ status: 200, error: null }),
     }),
     metrics: createMetrics(() => store.batches.countByStatus()),
     log: createLog("debug", { write: (line) => log.push(line) }),

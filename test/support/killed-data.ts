@@ -6,9 +6,9 @@ import { dirname, join, relative } from "node:path";
 import type { Batch } from "../../src/core/batch.ts";
 import { blobKeys } from "../../src/core/blob-store.ts";
 import { systemClock } from "../../src/core/clock.ts";
+import { DEFAULT_PROJECT } from "../../src/core/project.ts";
 import { classOf } from "../../src/engine/journal-record.ts";
 import { readJournal } from "../../src/engine/journal-recovery.ts";
-import { DEFAULT_PROJECT } from "../../src/core/project.ts";
 import { openDiskBlobStore } from "../../src/storage/disk/disk-blob-store.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
 

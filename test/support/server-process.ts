@@ -104,6 +104,7 @@ export class ServerProcess implements AsyncDisposable {
         line = next;
       }
     });
+    stderr.on("close", () => this.#take(line));
     this.#exited = Promise.all([once(this.#child, "exit"), once(stderr, "close")]).then(
       ([[code, signal]]) => {
         this.#hasExited = true;
@@ -163,7 +164,7 @@ export class ServerProcess implements AsyncDisposable {
 
   #take(line: string): void {
     if (line.startsWith('{"level"')) this.log.push(JSON.parse(line) as LogLine);
-    else this.#complaint += `${line}\n`;
+    else if (line !== "") this.#complaint += `${line}\n`;
   }
 
   logged(message: string): LogLine[] {

@@ -17,6 +17,7 @@ const NewKey = Type.Object({ project: Type.String() });
 
 const NewWebhook = Type.Object({
   project: Type.String(),
+  name: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
   url: Type.String(),
   events: Type.Optional(
     Type.Array(Type.Unsafe<string>({ type: "string", enum: webhookEventTypes }), { minItems: 1 }),
@@ -36,6 +37,7 @@ const WebhookAnswer = Type.Object({
   id: Type.String(),
   object: Type.Literal("webhook"),
   project: Type.String(),
+  name: Type.String(),
   url: Type.String(),
   events: Type.Array(Type.String()),
   created_at: Type.Integer(),
@@ -122,8 +124,8 @@ function addWebhookRoutes(app: App, webhooks: ProjectWebhooks): void {
     WEBHOOKS,
     { schema: { ...describe("createWebhook", created), body: NewWebhook } },
     async ({ body, log }) => {
-      const { project: projectId, url, events } = body;
-      const { webhook, secret } = await webhooks.create({ projectId, url, events });
+      const { project: projectId, ...about } = body;
+      const { webhook, secret } = await webhooks.create({ projectId, ...about });
       log.info({ webhook_id: webhook.id, project: projectId }, "webhook created");
       return { ...webhookToWire(webhook), secret };
     },
@@ -187,11 +189,12 @@ function keyToWire({ id, projectId, createdAt, lastUsedAt, revokedAt }: ApiKey) 
   };
 }
 
-function webhookToWire({ id, projectId, url, events, createdAt }: Webhook) {
+function webhookToWire({ id, projectId, name, url, events, createdAt }: Webhook) {
   return {
     id,
     object: "webhook" as const,
     project: projectId,
+    name,
     url,
     events: [...events],
     created_at: seconds(createdAt),

@@ -5,11 +5,11 @@ import { sql } from "kysely";
 import { newDeliveryId, newEventId } from "../../core/ids.ts";
 import { NotFoundError } from "../../core/store.ts";
 import type { WebhookStore } from "../../core/webhook-store.ts";
-import type { WebhookDelivery } from "../../core/webhook.ts";
+import type { Webhook, WebhookDelivery } from "../../core/webhook.ts";
 import type { WebhookDeliveryRow } from "./schema.ts";
 import { idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
-import { eventsOf } from "./webhook-store.ts";
+import { eventsOf, toWebhook } from "./webhook-store.ts";
 
 type DeliveryStore = Pick<
   WebhookStore,
@@ -37,13 +37,11 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
       database.write(async (tx) => {
         const due = await tx
           .selectFrom("webhook_deliveries")
-          .innerJoin("webhooks", "webhooks.id", "webhook_deliveries.webhook_id")
-          .selectAll("webhook_deliveries")
-          .select(["webhooks.url", "webhooks.sealed_secret"])
-          .where("webhook_deliveries.next_attempt_at", "<=", now)
-          .where("webhook_deliveries.webhook_id", "not in", idsOf(database, tx, except))
-          .orderBy("webhook_deliveries.next_attempt_at")
-          .orderBy("webhook_deliveries.seq")
+          .selectAll()
+          .where("next_attempt_at", "<=", now)
+          .where("webhook_id", "not in", idsOf(database, tx, except))
+          .orderBy("next_attempt_at")
+          .orderBy("seq")
           .limit(limit)
           .execute();
         const ids = due.map((row) => row.id);
@@ -56,14 +54,14 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           })
           .where("id", "in", idsOf(database, tx, ids))
           .execute();
+        const webhooks = await webhooksOf(database, tx, due);
         return due.map((row) => ({
           delivery: {
             ...toDelivery(row),
             attempts: row.attempts + 1,
             nextAttemptAt: now + leaseMs,
           },
-          url: row.url,
-          sealedSecret: row.sealed_secret,
+          webhook: webhooks.get(row.webhook_id)!,
         }));
       }),
 
@@ -158,6 +156,20 @@ async function insertDeliveries(tx: Tx, deliveries: readonly NewDelivery[]): Pro
       })),
     )
     .execute();
+}
+
+async function webhooksOf(
+  database: SqlDatabase,
+  tx: Tx,
+  deliveries: readonly WebhookDeliveryRow[],
+): Promise<Map<string, Webhook>> {
+  const ids = [...new Set(deliveries.map((row) => row.webhook_id))];
+  const rows = await tx
+    .selectFrom("webhooks")
+    .selectAll()
+    .where("id", "in", idsOf(database, tx, ids))
+    .execute();
+  return new Map(rows.map((row) => [row.id, toWebhook(row)]));
 }
 
 function toDelivery(row: WebhookDeliveryRow): WebhookDelivery {

@@ -95,10 +95,15 @@ export function schemaVersion2(database: SqlDatabase): readonly string[] {
       seq ${database.sequenceType},
       id text not null unique,
       project_id text not null,
+      name text not null,
       url text not null,
       events text not null,
       created_at bigint not null,
-      sealed_secret text not null
+      updated_at bigint not null,
+      sealed_secret text not null,
+      secret_hint text not null,
+      previous_sealed_secret text,
+      previous_secret_until bigint
     )`,
     `create index webhooks_by_project on webhooks (project_id, seq)`,
 

@@ -173,10 +173,15 @@ interface WebhooksTable {
   seq: GeneratedAlways<number>;
   id: string;
   project_id: string;
+  name: string;
   url: string;
   events: string;
   created_at: number;
+  updated_at: number;
   sealed_secret: string;
+  secret_hint: string;
+  previous_sealed_secret: string | null;
+  previous_secret_until: number | null;
 }
 
 interface WebhookDeliveriesTable {

@@ -8,7 +8,7 @@ import type { SqlDatabase } from "./sql-database.ts";
 
 export function webhookStore(
   database: SqlDatabase,
-): Pick<WebhookStore, "insert" | "get" | "list" | "delete"> {
+): Pick<WebhookStore, "insert" | "get" | "list" | "update" | "delete"> {
   return {
     insert: (webhook) =>
       database.write(async (tx) => {
@@ -17,10 +17,8 @@ export function webhookStore(
           .values({
             id: webhook.id,
             project_id: webhook.projectId,
-            url: webhook.url,
-            events: JSON.stringify(webhook.events),
             created_at: webhook.createdAt,
-            sealed_secret: webhook.sealedSecret,
+            ...changeable(webhook),
           })
           .onConflict((conflict) => conflict.column("id").doNothing())
           .returning("seq")
@@ -47,6 +45,16 @@ export function webhookStore(
         return (await query.execute()).map(toWebhook);
       }),
 
+    update: (webhook) =>
+      database.write(async (tx) => {
+        const { numUpdatedRows } = await tx
+          .updateTable("webhooks")
+          .set(changeable(webhook))
+          .where("id", "=", webhook.id)
+          .executeTakeFirst();
+        return numUpdatedRows > 0n;
+      }),
+
     delete: (id) =>
       database.write(async (tx) => {
         // Deliveries go with their webhook.
@@ -59,14 +67,33 @@ export function webhookStore(
   };
 }
 
-function toWebhook(row: WebhookRow): Webhook {
+function changeable(webhook: Webhook) {
+  return {
+    name: webhook.name,
+    url: webhook.url,
+    events: JSON.stringify(webhook.events),
+    updated_at: webhook.updatedAt,
+    sealed_secret: webhook.sealedSecret,
+    secret_hint: webhook.secretHint,
+    previous_sealed_secret: webhook.previousSecret?.sealedSecret ?? null,
+    previous_secret_until: webhook.previousSecret?.validUntil ?? null,
+  };
+}
+
+export function toWebhook(row: WebhookRow): Webhook {
+  const { previous_sealed_secret: sealedSecret, previous_secret_until: validUntil } = row;
   return {
     id: row.id,
     projectId: row.project_id,
+    name: row.name,
     url: row.url,
     events: eventsOf(row),
     createdAt: row.created_at,
+    updatedAt: row.updated_at,
     sealedSecret: row.sealed_secret,
+    secretHint: row.secret_hint,
+    previousSecret:
+      sealedSecret === null || validUntil === null ? null : { sealedSecret, validUntil },
   };
 }
 

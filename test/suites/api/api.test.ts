@@ -11,6 +11,7 @@ import { openapiSuite } from "./openapi-suite.ts";
 import { rangesSuite } from "./ranges-suite.ts";
 import { serverSuite } from "./server-suite.ts";
 import { uploadsSuite } from "./uploads-suite.ts";
+import { webhooksSuite } from "./webhooks-suite.ts";
 
 filesSuite(startEmbeddedApi);
 fileFormsSuite(startEmbeddedApi);
@@ -23,3 +24,4 @@ idempotencySuite(startEmbeddedApi);
 serverSuite(startEmbeddedApi);
 isolationSuite(startEmbeddedApi);
 openapiSuite(startEmbeddedApi);
+webhooksSuite(startEmbeddedApi);

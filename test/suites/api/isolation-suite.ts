@@ -21,6 +21,7 @@ interface Row {
 
 const post = (body: object): RawRequest => ({ method: "POST", ...json(body) });
 const newUpload = { filename: "a.txt", purpose: "user_data", bytes: 5, mime_type: "text/plain" };
+const newWebhook = { name: "a", url: "https://example.com/", event_types: ["batch.completed"] };
 const part = form({ name: "data", value: "hello", filename: "part" });
 
 /** Routes about projects' things, in an order in which each finds what it needs. */
@@ -44,6 +45,34 @@ const rows: readonly Row[] = [
   { method: "POST", path: "/v1/uploads/{id}/cancel", kind: "object", request: { method: "POST" } },
   // Last, for it takes the file away.
   { method: "DELETE", path: "/v1/files/{id}", kind: "object", request: { method: "DELETE" } },
+  { method: "GET", path: "/v1/webhook_endpoints", kind: "list" },
+  { method: "POST", path: "/v1/webhook_endpoints", kind: "create", request: post(newWebhook) },
+  { method: "GET", path: "/v1/webhook_endpoints/{id}", kind: "object" },
+  {
+    method: "POST",
+    path: "/v1/webhook_endpoints/{id}",
+    kind: "object",
+    request: post({ name: "b" }),
+  },
+  {
+    method: "POST",
+    path: "/v1/webhook_endpoints/{id}/rotate_secret",
+    kind: "object",
+    request: post({}),
+  },
+  {
+    method: "POST",
+    path: "/v1/webhook_endpoints/{id}/test",
+    kind: "object",
+    request: post({ event_type: "batch.failed" }),
+  },
+  {
+    method: "DELETE",
+    path: "/v1/webhook_endpoints/{id}",
+    kind: "object",
+    request: { method: "DELETE" },
+  },
+  { method: "GET", path: "/v1/webhook_event_types", kind: "create" },
   { method: "GET", path: "/v1/models", kind: "create" },
 ];
 
@@ -95,6 +124,13 @@ export function isolationSuite(startApi: StartApi): void {
       return (made as { id: string }).id;
     }
 
+    /** Made anew; a project may have only a few. */
+    async function ownWebhook(): Promise<string> {
+      for (const { id } of await api.store.webhooks.list("own"))
+        await api.store.webhooks.delete(id);
+      return idOf(ask("/v1/webhook_endpoints", keys.own, post(newWebhook)));
+    }
+
     /** An object of `own` that the route is about, made anew. */
     async function target({
       path,
@@ -107,6 +143,10 @@ export function isolationSuite(startApi: StartApi): void {
       }
       if (path.startsWith("/v1/batches")) {
         return { path: path.replace("{id}", await own("/v1/batches", post(newBatch))), request };
+      }
+      if (path.startsWith("/v1/webhook_endpoints")) {
+        const id = await ownWebhook();
+        return { path: path.replace("{id}", id), request };
       }
       const upload = await own("/v1/uploads", post(newUpload));
       const partId = await own(`/v1/uploads/${upload}/parts`, part);

@@ -75,7 +75,7 @@ export function deliveryCases(open: OpenStore): void {
     const { store, peer } = await waiting(anEvent("d"));
     const delivery = aDelivery("d", { attempts: 1, nextAttemptAt: 5_000 + LEASE_MS });
     expect(await store.webhooks.claimDue(5_000, LEASE_MS, 10)).toEqual([
-      { delivery, url: aWebhook("w").url, sealedSecret: aWebhook("w").sealedSecret },
+      { delivery, webhook: aWebhook("w") },
     ]);
     expect(await peer.webhooks.deliveries("w", 10)).toEqual([delivery]);
   });

@@ -89,7 +89,11 @@ export function aWebhook(id: string, change: Partial<Webhook> = {}): Webhook {
     url: `https://example.com/${id}`,
     events: webhookEventTypes,
     createdAt: 1_000,
+    name: `name of ${id}`,
+    updatedAt: 1_000,
     sealedSecret: `sealed for ${id}`,
+    secretHint: "whsec_…hint",
+    previousSecret: null,
     ...change,
   };
 }

@@ -3,6 +3,7 @@
 import { expect, it } from "vitest";
 import { ConflictError } from "../../../src/core/store.ts";
 import type { Store } from "../../../src/core/store.ts";
+import type { Webhook } from "../../../src/core/webhook.ts";
 import {
   OTHER_PROJECT,
   PROJECT,
@@ -50,6 +51,27 @@ export function webhookCases(open: OpenStore): void {
     expect(await store.webhooks.list()).toEqual([b, a, c]);
     expect(await store.webhooks.list(PROJECT)).toEqual([b, c]);
     expect(await store.webhooks.list("proj_none")).toEqual([]);
+  });
+
+  it("replaces all of a webhook but its id, project and creation", async () => {
+    const { store, peer } = await open();
+    for (const id of ["w", "kept"]) await store.webhooks.insert(aWebhook(id));
+    const changed: Webhook = {
+      ...aWebhook("w"),
+      name: "another name",
+      url: "https://another.example/",
+      events: ["batch.failed"],
+      updatedAt: 2_000,
+      sealedSecret: "another",
+      secretHint: "whsec_…new",
+      previousSecret: { sealedSecret: "the old one", validUntil: 3_000 },
+    };
+    const given = { ...changed, projectId: OTHER_PROJECT, createdAt: 9 };
+    expect(await store.webhooks.update(given)).toBe(true);
+    expect(await peer.webhooks.list()).toEqual([changed, aWebhook("kept")]);
+    await store.webhooks.update({ ...changed, previousSecret: null });
+    expect(await peer.webhooks.get("w")).toEqual({ ...changed, previousSecret: null });
+    expect(await store.webhooks.update(aWebhook("unknown"))).toBe(false);
   });
 
   it("deletes a webhook once, with its deliveries", async () => {
