@@ -8,6 +8,11 @@ import { type Webhook, type WebhookDelivery, webhookEventTypes } from "../core/w
 import type { Administration } from "../main.ts";
 import { flagsOf, optionOf, readFile } from "./flags.ts";
 
+/** What changes with the first key. */
+const FIRST_KEY =
+  "This is the first API key: from now on requests without a key are refused. Files and batches made before " +
+  "belong to the project 'default'; a key of that project opens them.";
+
 type Cells = readonly (string | number)[];
 
 /** The subcommand, to be added to the program. */
@@ -22,7 +27,9 @@ export function keysCommand(): Command {
         "make an API key; it is shown this once",
         async (command, { keys: made }) => {
           const { project } = command.opts<{ project: string }>();
+          const isFirst = await made.isOpen();
           const { apiKey, key } = await made.create(project);
+          if (isFirst) console.error(FIRST_KEY);
           console.error(
             `${apiKey.id}: an API key of the project ${project}. It is not shown again:`,
           );
@@ -108,12 +115,11 @@ export function webhooksCommand(): Command {
     .addCommand(
       administrative(
         "test",
-        "send a test event through the running server",
-        async (command, administration) => {
-          const delivery = await administration.webhooks.test(command.args[0] ?? "");
-          console.error(`${delivery} is sent as soon as a server runs on this data.`);
-        },
-      ).argument("<id>", id),
+        "send a sample event now, and tell what the receiver answers",
+        testWebhook,
+      )
+        .argument("<id>", id)
+        .addOption(optionOf(settings.allowPrivateAddresses)),
     )
     .addCommand(
       administrative(
@@ -137,8 +143,17 @@ async function createWebhook(command: Command, { webhooks }: Administration): Pr
   }>();
   const { webhook, secret } = await webhooks.create({ projectId: project, url, events: event });
   console.error(`${webhook.id}: ${events(webhook)} of the project ${project} go to ${url}.`);
+  if (command.getOptionValue("allowPrivateAddresses") === true) {
+    console.error("The server must be started with --allow-private-addresses, too.");
+  }
   console.error("Its signing secret (OPENAI_WEBHOOK_SECRET for the SDKs) is not shown again:");
   console.log(secret);
+}
+
+async function testWebhook(command: Command, { webhooks }: Administration): Promise<void> {
+  const status = await webhooks.sendSample(command.args[0] ?? "", "batch.completed");
+  if (status < 200 || status > 299) throw new Error(`the receiver answered ${status}, not 2xx.`);
+  console.error(`The receiver answered ${status}.`);
 }
 
 /** A command that works on the data of a server. Refusals are one line, without a stack. */

@@ -242,7 +242,7 @@ describe("a batch is failed", () => {
     const id = await inserted(lines("a"), { endpoint: "/v1/videos" });
     await plannerOf().tick(never);
     const message =
-      "The provided url '/v1/videos' is not supported by the Batch API. No upstream of this server serves it.";
+      "The provided url '/v1/videos' is not supported by the Batch API. No upstream of this server serves it; offpeak.yaml says which do, under endpoints.";
     await expectRefusal(id, { code: "url_not_found", message, param: "url", line: null });
   });
 

@@ -118,7 +118,7 @@ export class Planner {
     // A batch past its window is planned all the same, so that every line gets its error line.
     const late = clock.now() >= batch.expiresAt;
     if (!endpoint || (!late && !lanes.servesEndpoint(endpoint.path))) {
-      const message = `The provided url '${batch.endpoint}' is not supported by the Batch API. No upstream of this server serves it.`;
+      const message = `The provided url '${batch.endpoint}' is not supported by the Batch API. No upstream of this server serves it; offpeak.yaml says which do, under endpoints.`;
       return refuse([wholeFile("url_not_found", message, "url")]);
     }
     await store.batches.startPlanning(batch.id, epoch, clock.now());

@@ -173,7 +173,13 @@ function addHooks(app: App, { metrics, keys, anyHost }: AppParts): void {
     const level = status >= 500 ? "warn" : request.method === "GET" ? "debug" : "info";
     const durationMs = Math.round(reply.elapsedTime);
     request.log[level](
-      { method: request.method, route, status, duration_ms: durationMs },
+      {
+        method: request.method,
+        route,
+        status,
+        project: projectOf(request),
+        duration_ms: durationMs,
+      },
       "request",
     );
   });
@@ -186,6 +192,11 @@ function commonHeaders(request: { id: string }) {
     "openai-processing-ms": 0,
     "x-content-type-options": "nosniff",
   };
+}
+
+/** Undefined where there is none: what everybody may ask, and what was refused for its key. */
+function projectOf({ projectId }: FastifyRequest): string | undefined {
+  return projectId === "" ? undefined : projectId;
 }
 
 /** The route's pattern, for paths are without number. */

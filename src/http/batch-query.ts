@@ -1,5 +1,6 @@
 // The query of GET /v1/batches: OpenAI's `after` and `limit`, and beyond them what filters the list. An
 // empty value filters nothing.
+import { ApiError } from "../core/api-error.ts";
 import { batchStatuses } from "../core/batch.ts";
 import type { BatchQuery } from "../core/store.ts";
 import { type Query, queryAfter, queryInteger, queryLimit, queryValue } from "./query.ts";
@@ -33,6 +34,13 @@ function asStatus(value: string) {
 
 /** `metadata[key]=value`, as many as a batch may have. */
 function queryMetadata(query: Query): Record<string, string> | undefined {
+  if (query["metadata"] !== undefined) {
+    // Taken for an unknown key, it would filter nothing.
+    throw new ApiError(400, "Invalid 'metadata': expected metadata[key]=value, got metadata=….", {
+      code: "invalid_value",
+      param: "metadata",
+    });
+  }
   const pairs = Object.keys(query).flatMap((name) => {
     const key = METADATA_KEY.exec(name)?.[1];
     return key === undefined ? [] : [[key, queryValue(query, name) ?? ""] as const];

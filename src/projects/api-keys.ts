@@ -59,7 +59,9 @@ export class ApiKeys {
   /** From now on requests with the key are refused. Throws ApiError 404 when there is none to revoke. */
   async revoke(id: string): Promise<void> {
     if (await this.#parts.keys.revoke(id, this.#parts.clock.now())) return;
-    throw new ApiError(404, `No API key with the id '${id}', or it is revoked already.`, {
+    // Whoever gives the key itself must not see it again in a log.
+    const shown = id.startsWith("key_") ? `'${id}'` : "given (expected key_…)";
+    throw new ApiError(404, `No API key with the id ${shown}, or it is revoked already.`, {
       param: "id",
     });
   }

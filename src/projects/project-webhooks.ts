@@ -139,7 +139,7 @@ export class ProjectWebhooks {
   }
 
   /** Sends a sample event now. Answers the receiver's HTTP status; throws ApiError when there is none. */
-  async sendSample(projectId: string, id: string, eventType: string): Promise<number> {
+  async sendSample(id: string, eventType: string, projectId?: string): Promise<number> {
     const { sendNow } = this.#parts;
     const webhook = await this.get(id, projectId);
     const delivery = { ...this.#sample(id, eventType), ...neverTried };

@@ -7,7 +7,7 @@ import { Target } from "./target.ts";
 
 const HELP = `npm run conformance -- --base-url URL --api-key KEY [options]
 
-Uploads small files and runs small batches; the key's project should be idle meanwhile.
+Uploads small files and runs small batches; the key's project should be idle meanwhile, and without limits.
 
   --base-url URL        as SDKs have it, such as http://127.0.0.1:8024/v1
   --api-key KEY         of the project to work in
@@ -22,6 +22,7 @@ Uploads small files and runs small batches; the key's project should be idle mea
 
 const { values: flags } = parseArgs({
   options: {
+    help: { type: "boolean", default: false },
     "base-url": { type: "string" },
     "api-key": { type: "string" },
     model: { type: "string" },
@@ -36,6 +37,10 @@ const { values: flags } = parseArgs({
 
 async function main(): Promise<number> {
   const { "base-url": baseUrl, "api-key": apiKey } = flags;
+  if (flags.help) {
+    console.log(HELP);
+    return 0;
+  }
   if (baseUrl === undefined || apiKey === undefined || !(Number(flags.wait) > 0)) {
     console.error(HELP);
     return 2;
@@ -60,10 +65,15 @@ async function main(): Promise<number> {
 }
 
 async function firstModel(target: Target): Promise<string> {
-  const { status, json } = await target.send("/models");
+  const { status, json } = await target.send("/models").catch((error: Error) => {
+    const cause = error.cause instanceof Error ? error.cause.message : error.message;
+    throw new Error(`GET ${flags["base-url"]}/models: ${cause}. Is the server running?`);
+  });
   const model = (json as { data?: { id: string }[] } | undefined)?.data?.[0]?.id;
   if (model !== undefined) return model;
-  throw new Error(`GET /models names no model (status ${status}): say which with --model.`);
+  throw new Error(
+    `GET ${flags["base-url"]}/models names no model (status ${status}). Does the base URL end in /v1? Else say which model with --model.`,
+  );
 }
 
 /** How many failed. */

@@ -70,7 +70,7 @@ const changes: readonly Change[] = [
 ];
 
 /** A whole number from 0 up to `below`, exclusive. */
-export function pick(random: Random, below: number): number {
+function pick(random: Random, below: number): number {
   return Math.floor(random.next() * below);
 }
 

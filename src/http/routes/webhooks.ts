@@ -142,7 +142,7 @@ export function addWebhookRoutes(app: App, webhooks: ProjectWebhooks): void {
       webhook_endpoint_id: params.id,
       event_type: eventType,
       success: true as const,
-      status_code: await webhooks.sendSample(projectId, params.id, eventType),
+      status_code: await webhooks.sendSample(params.id, eventType, projectId),
     }),
   );
 

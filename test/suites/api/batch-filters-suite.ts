@@ -59,7 +59,6 @@ export function batchFiltersSuite(startApi: StartApi): void {
       ["metadata[empty]=", ["fresh"]],
       ["metadata[empty]", ["fresh"]],
       ["metadata[__proto__]=x", []],
-      ["metadata=search", ["bare", "fresh", "failed", "done"]],
       ["metadata[team]=search&status=failed", ["failed"]],
       ["status=validating&limit=1", ["bare"]],
       ["created_after=0", ["bare", "fresh", "failed", "done"]],

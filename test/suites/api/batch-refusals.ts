@@ -334,6 +334,16 @@ export const batchRefusals: readonly Row[] = [
   ["list a word", "/v1/batches?limit=ten", {}, wrongType("limit", "an integer", "a string")],
   ["list after an unknown batch", "/v1/batches?after=batch_x", {}, noBatch("batch_x", "after")],
   [
+    "list by metadata without a key",
+    "/v1/batches?metadata=a",
+    {},
+    bad(
+      "Invalid 'metadata': expected metadata[key]=value, got metadata=….",
+      "invalid_value",
+      "metadata",
+    ),
+  ],
+  [
     "list an unknown status",
     "/v1/batches?status=done",
     {},
