@@ -5,8 +5,15 @@ import type { IdempotentRequest } from "./idempotency-store.ts";
 import type { Upload, UploadPart } from "./upload.ts";
 
 export interface UploadStore {
-  /** Status `pending`. Throws ConflictError when the id exists. */
-  insert(upload: Upload, idempotent?: IdempotentRequest): Promise<void>;
+  /**
+   * Status `pending`. Throws ConflictError when the id exists, or when `idempotent` is given and its key is not
+   * running (any more); LimitExceededError ("stored-bytes") when the announced bytes would be more than `maxStoredBytes`
+   * together with what the project stores. They are not reserved.
+   */
+  insert(
+    upload: Upload,
+    options?: { maxStoredBytes?: number | null; idempotent?: IdempotentRequest | undefined },
+  ): Promise<void>;
   /** Undefined when missing or of another project. */
   get(projectId: string, id: string): Promise<Upload | undefined>;
   /**

@@ -73,7 +73,7 @@ export class UploadService {
     request: UploadRequest,
     idempotent?: IdempotentRequest,
   ): Promise<UploadView> {
-    const { uploads, clock, limits } = this.#parts;
+    const { uploads, clock, limits, limitsOf } = this.#parts;
     const { filename, purpose, expiresAfterSeconds = null } = request;
     // What the content says is seen when it is complete; the name is known now.
     if (purpose === "batch") checkBatchUpload(filename, { startsWithJson: true });
@@ -94,7 +94,8 @@ export class UploadService {
       fileId: null,
       partIds: null,
     };
-    await uploads.insert(upload, idempotent);
+    const maxStoredBytes = limitsOf(projectId).storedBytes;
+    await uploads.insert(upload, { maxStoredBytes, idempotent });
     return this.#view(upload);
   }
 

@@ -6,13 +6,14 @@ import { LimitExceededError } from "../../core/store.ts";
 import type { Tx } from "./sql-database.ts";
 
 /**
- * What was just added, at its creation, leaves the project within `maxBytes` (null: no limit).
- * Throws LimitExceededError.
+ * What was just added, at its creation, leaves the project within `maxBytes` (null: no limit), also
+ * when `announcedBytes` more will have come. Throws LimitExceededError.
  */
 export async function requireStored(
   tx: Tx,
   added: { projectId: string; createdAt: number },
   maxBytes: number | null,
+  announcedBytes = 0,
 ): Promise<void> {
   if (maxBytes === null) return;
   const { projectId, createdAt } = added;
@@ -27,5 +28,6 @@ export async function requireStored(
       select sum(part_bytes) from uploads
         where swept = 0 and project_id = ${projectId} and open_until > ${createdAt}
     ) as stored`.execute(tx);
-  if (rows[0]!.bytes > maxBytes) throw new LimitExceededError("stored-bytes", maxBytes);
+  if (rows[0]!.bytes + announcedBytes > maxBytes)
+    throw new LimitExceededError("stored-bytes", maxBytes);
 }

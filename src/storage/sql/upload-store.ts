@@ -19,7 +19,7 @@ const partsKept = sql<boolean>`uploads.swept = 0`;
 
 export function uploadStore(database: SqlDatabase): UploadStore {
   return {
-    insert: (upload, idempotent) =>
+    insert: (upload, { maxStoredBytes = null, idempotent } = {}) =>
       database.write(async (tx) => {
         if (idempotent !== undefined) await noteObject(tx, idempotent, upload);
         const inserted = await tx
@@ -43,6 +43,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
         if (inserted === undefined) {
           throw new ConflictError(`An upload with the id ${upload.id} exists.`);
         }
+        await requireStored(tx, upload, maxStoredBytes, upload.sizeBytes);
       }),
 
     get: (projectId, id) =>

@@ -51,6 +51,8 @@ export function limitsSuite(startApi: StartApi): void {
         idOf(await post(api, "/v1/uploads", about)),
         idOf(await post(api, "/v1/uploads", about)),
       ];
+      const large = await post(api, "/v1/uploads", { ...about, bytes: 11 });
+      expect(large).toMatchObject(storageFull(10));
       const addPart = (id: string) =>
         send(api.baseUrl, `/v1/uploads/${id}/parts`, partForm("123456"));
       const part = await addPart(one);

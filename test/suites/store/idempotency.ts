@@ -31,7 +31,8 @@ const makers: Record<string, Maker> = {
     found: (store, id) => store.files.getRetained(id),
   },
   "an upload": {
-    make: (store, id, createdAt) => store.uploads.insert(anUpload(id, { createdAt }), request),
+    make: (store, id, createdAt) =>
+      store.uploads.insert(anUpload(id, { createdAt }), { idempotent: request }),
     found: (store, id) => store.uploads.get(PROJECT, id),
   },
   "a part": {

@@ -105,6 +105,18 @@ export function limitCases(open: OpenStore): void {
       await expectStored(store, 120);
     });
 
+    it("limit what is announced, without reserving it", async () => {
+      const { store } = await open();
+      await store.files.insert(aFile("kept", { sizeBytes: 100 }));
+      const announce = (id: string, sizeBytes: number) =>
+        store.uploads.insert(anUpload(id, { sizeBytes }), { maxStoredBytes: 120 });
+      await expectRefused(announce("too-much", 21), "stored-bytes", 120);
+      expect(await store.uploads.get(PROJECT, "too-much")).toBeUndefined();
+      await announce("a", 20);
+      await announce("b", 20);
+      await expectStored(store, 100);
+    });
+
     it("count a completed upload's file instead of its parts", async () => {
       const { store } = await open();
       await store.files.insert(aFile("kept", { sizeBytes: 100 }));

@@ -74,9 +74,7 @@ async function fillSince2(store: Store): Promise<void> {
   await store.idempotency.begin(projectId, "running", "POST /v1/files", 2_000);
   await store.idempotency.begin(projectId, "done", "POST /v1/uploads", 2_000);
   await store.uploads.insert(anUpload("swept", { projectId, createdAt: 2_000 }), {
-    projectId,
-    key: "done",
-    fingerprint: "a fingerprint",
+    idempotent: { projectId, key: "done", fingerprint: "a fingerprint" },
   });
   await store.uploads.complete("completed", {
     file: aFile("file-of-upload", { projectId, sizeBytes: 1_000 }),
