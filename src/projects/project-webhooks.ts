@@ -89,9 +89,9 @@ export class ProjectWebhooks {
     return this.#parts.webhooks.list(projectId);
   }
 
-  /** Oldest first. @param query.after exclusive */
+  /** Newest first. @param query.after exclusive */
   async page(projectId: string, query: { after?: string; limit: number }): Promise<Page<Webhook>> {
-    const all = await this.list(projectId);
+    const all = (await this.list(projectId)).toReversed();
     const { after, limit } = query;
     const last = after === undefined ? -1 : all.findIndex(({ id }) => id === after);
     if (after !== undefined && last < 0) noSuchWebhook(after, "after");

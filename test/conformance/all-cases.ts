@@ -15,6 +15,8 @@ import { operationsCases } from "./cases/operations.ts";
 import { resultsCases } from "./cases/results.ts";
 import { uploadsCompleteCases } from "./cases/uploads-complete.ts";
 import { uploadsCases } from "./cases/uploads.ts";
+import { webhookChangesCases } from "./cases/webhook-changes.ts";
+import { webhookEndpointsCases } from "./cases/webhook-endpoints.ts";
 
 export const allCases: readonly Case[] = [
   ...httpCases,
@@ -30,6 +32,8 @@ export const allCases: readonly Case[] = [
   ...uploadsCompleteCases,
   ...modelsCases,
   ...webhooksCases,
+  ...webhookEndpointsCases,
+  ...webhookChangesCases,
   ...limitsCases,
   ...beyondCases,
   ...operationsCases,

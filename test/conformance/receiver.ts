@@ -1,13 +1,13 @@
 // Receives webhooks on loopback and keeps them. It answers each with 200, unless told otherwise.
 import { once } from "node:events";
-import { type IncomingHttpHeaders, type Server, createServer } from "node:http";
+import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { until } from "./target.ts";
 
 export interface ReceivedWebhook {
   method: string;
-  headers: IncomingHttpHeaders;
+  headers: Record<string, string>;
   body: string;
   /** The batch it is about. */
   batchId: string;
@@ -19,6 +19,8 @@ export class Receiver implements AsyncDisposable {
   secret = "";
   /** Events about these batches are answered with 500 the first time. */
   readonly refuseOnce = new Set<string>();
+  /** What everything else is answered with. */
+  status = 200;
   readonly #server: Server;
 
   private constructor() {
@@ -27,9 +29,12 @@ export class Receiver implements AsyncDisposable {
         .then((bytes) => {
           const body = bytes.toString();
           const { data } = JSON.parse(body) as { data: { id: string } };
-          const { method = "", headers } = request;
+          const { method = "" } = request;
+          const headers = Object.fromEntries(
+            Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+          );
           this.received.push({ method, headers, body, batchId: data.id });
-          response.writeHead(this.refuseOnce.delete(data.id) ? 500 : 200).end();
+          response.writeHead(this.refuseOnce.delete(data.id) ? 500 : this.status).end();
         })
         .catch(() => response.writeHead(400).end());
     });

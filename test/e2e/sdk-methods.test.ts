@@ -1,5 +1,5 @@
 // Every method that the official SDK has for batches, files, uploads and models, pages that it walks by
-// itself among them.
+// itself among them; those for webhooks are in sdk-webhooks.test.ts.
 import OpenAI, { ConflictError, NotFoundError, toFile, toStreamingFile } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Simulator } from "../../src/simulator/simulator.ts";

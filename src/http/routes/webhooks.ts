@@ -1,5 +1,5 @@
-import { type Webhook, webhookEventTypes } from "../../core/webhook.ts";
 // The routes of webhook endpoints, as OpenAI's SDKs know them: a project's own.
+import { type Webhook, webhookEventTypes } from "../../core/webhook.ts";
 import type { WebhookWithSecret, ProjectWebhooks } from "../../projects/project-webhooks.ts";
 import type { App } from "../app.ts";
 import { queryAfter, queryLimit } from "../query.ts";

@@ -208,6 +208,18 @@ export const batchesCreateCases: readonly Case[] = [
     },
   },
   {
+    row: "batches.create.input-file-id-length",
+    name: "an input_file_id of 65 characters is refused",
+    needs: ["offpeak"],
+    async run(target) {
+      refused(await create(target, { input_file_id: "f".repeat(65) }), {
+        status: 400,
+        code: "string_above_max_length",
+        param: "input_file_id",
+      });
+    },
+  },
+  {
     row: "batches.create.output-expires-after",
     name: "the result files live so long from their own creation; the batch does not show it",
     async run(target) {

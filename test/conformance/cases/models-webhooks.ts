@@ -157,10 +157,10 @@ export const webhooksCases: readonly Case[] = [
     needs: ["webhook-receiver"],
     async run(target) {
       const { headers } = await delivery(target);
-      assert.match(String(headers["webhook-id"]), /^wh_/);
+      assert.match(headers["webhook-id"] ?? "", /^wh_/);
       const age = Date.now() / 1_000 - Number(headers["webhook-timestamp"]);
       assert.ok(age > -5 && age < 7_200, `${age} s old`);
-      assert.match(String(headers["webhook-signature"]), /^v1,[A-Za-z0-9+/]+=*$/);
+      assert.match(headers["webhook-signature"] ?? "", /^v1,[A-Za-z0-9+/]+=*$/);
     },
   },
   {
@@ -170,15 +170,12 @@ export const webhooksCases: readonly Case[] = [
     async run(target) {
       const { body, headers } = await delivery(target);
       const { secret } = target.with("webhook-receiver");
-      const plain = Object.fromEntries(
-        Object.entries(headers).map(([name, value]) => [name, String(value)]),
-      );
       const { webhooks } = target.openai;
       const tolerance = 7_200;
-      const event = await webhooks.unwrap(body, plain, secret, tolerance);
+      const event = await webhooks.unwrap(body, headers, secret, tolerance);
       assert.equal(event.type, "batch.completed");
       const changed = body.replace("completed", "cancelled");
-      await assert.rejects(webhooks.unwrap(changed, plain, secret, tolerance));
+      await assert.rejects(webhooks.unwrap(changed, headers, secret, tolerance));
     },
   },
   {
@@ -193,14 +190,6 @@ export const webhooksCases: readonly Case[] = [
       const [first, second] = await receiver.about(id, 2);
       assert.equal(second!.headers["webhook-id"], first!.headers["webhook-id"]);
       assert.equal(second!.body, first!.body);
-    },
-  },
-  {
-    row: "webhooks.endpoints-api",
-    name: "the routes /webhook_endpoints do not exist",
-    needs: ["offpeak"],
-    async run(target) {
-      refused(await target.send("/webhook_endpoints"), { status: 404, message: /^Invalid URL/ });
     },
   },
 ];

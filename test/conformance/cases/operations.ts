@@ -105,6 +105,14 @@ export const operationsCases: readonly Case[] = [
         "post /v1/uploads/{}/complete",
         "post /v1/uploads/{}/cancel",
         "get /v1/models",
+        "post /v1/webhook_endpoints",
+        "get /v1/webhook_endpoints",
+        "get /v1/webhook_endpoints/{}",
+        "post /v1/webhook_endpoints/{}",
+        "delete /v1/webhook_endpoints/{}",
+        "post /v1/webhook_endpoints/{}/rotate_secret",
+        "post /v1/webhook_endpoints/{}/test",
+        "get /v1/webhook_event_types",
       ]) {
         assert.ok(routes.includes(route), `${route} is not described`);
       }

@@ -63,10 +63,12 @@ function oneEndpoint(
   row: string,
   name: string,
   look: (endpoint: WireWebhookEndpointWithSecret) => void,
+  needs: readonly Need[] = [],
 ): Case {
   return {
     row,
     name,
+    needs,
     run: (target) => withEndpoint(target, {}, async (endpoint) => look(endpoint)),
   };
 }
@@ -138,6 +140,12 @@ const createCases: readonly Case[] = [
       { url },
       { code: "invalid_value", param: "url" },
     ),
+  ),
+  refusedEndpoint(
+    "webhooks.endpoints.create.url",
+    "2,049 characters are refused",
+    { url: newEndpoint.url.padEnd(2_049, "x") },
+    { code: "invalid_value", param: "url" },
   ),
   refusedEndpoint(
     "webhooks.endpoints.create.url-https",
@@ -227,7 +235,7 @@ const readCases: readonly Case[] = [
         await withEndpoint(target, {}, async ({ id: other }) => {
           const walked: string[] = [];
           let after = "";
-          for (let hasMore = true; hasMore; ) {
+          for (let hasMore = true; hasMore;) {
             const answer = await target.send(`${ENDPOINTS}?limit=1${after}`);
             const { data, last_id: last, has_more: more } = ok(answer, page);
             assert.deepEqual([data.length, data[0]?.id], [1, last]);
@@ -243,13 +251,12 @@ const readCases: readonly Case[] = [
   },
   {
     row: "webhooks.endpoints.list.order",
-    name: "the oldest comes first",
-    needs: offpeak,
+    name: "the newest comes first",
     async run(target) {
       await withEndpoint(target, {}, async ({ id: older }) => {
         await withEndpoint(target, {}, async ({ id: newer }) => {
           const ids = ok(await target.send(ENDPOINTS), page).data.map(({ id }) => id);
-          assert.deepEqual(ids.slice(-2), [older, newer]);
+          assert.deepEqual(ids.slice(0, 2), [newer, older]);
         });
       });
     },
@@ -339,18 +346,28 @@ const objectCases: readonly Case[] = [
   oneEndpoint("webhook-endpoint.event_types", "as sent", ({ event_types: types }) =>
     assert.deepEqual(types, newEndpoint.event_types),
   ),
+  {
+    row: "webhook-endpoint.event_types",
+    name: "in one order, each once",
+    needs: offpeak,
+    async run(target) {
+      const sent = ["batch.failed", "batch.completed", "batch.failed"];
+      await withEndpoint(target, { event_types: sent }, async ({ event_types: types }) =>
+        assert.deepEqual(types, ["batch.completed", "batch.failed"]),
+      );
+    },
+  },
   oneEndpoint(
     "webhook-endpoint.signing_secret_hint",
-    "shows little of the secret",
-    ({ signing_secret_hint: hint, signing_secret: secret }) => {
-      assert.ok(hint?.endsWith(secret.slice(-4)), String(hint));
-      assert.ok(hint.length < secret.length / 2, hint);
-    },
+    "the last four characters of the secret",
+    ({ signing_secret_hint: hint, signing_secret: secret }) =>
+      assert.equal(hint, `whsec_…${secret.slice(-4)}`),
+    offpeak,
   ),
   oneEndpoint(
     "webhook-endpoint.signing_secret",
-    "whsec_ and Base64 of 32 bytes",
-    ({ signing_secret: secret }) => assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/),
+    "whsec_ and Base64",
+    ({ signing_secret: secret }) => assert.match(secret, /^whsec_[A-Za-z0-9+/]+=*$/),
   ),
 ];
 

@@ -77,15 +77,15 @@ export function webhooksSuite(startApi: StartApi): void {
       expect(await openai.webhooks.update(id, moved)).toMatchObject({ ...moved, name: "daily" });
     });
 
-    test("are listed oldest first, in pages", async () => {
+    test("are listed newest first, in pages", async () => {
       const made: string[] = [];
       for (let index = 0; index < 5; index++) {
         made.push((await openai.webhooks.create({ ...newEndpoint, name: `n${index}` })).id);
       }
       const walked: string[] = [];
       for await (const { id } of openai.webhooks.list({ limit: 2 })) walked.push(id);
-      expect(walked).toEqual(made);
-      const last = await openai.webhooks.list({ after: made[4]! });
+      expect(walked).toEqual(made.toReversed());
+      const last = await openai.webhooks.list({ after: made[0]! });
       expect(last).toMatchObject({ data: [], has_more: false });
     });
 
