@@ -75,6 +75,8 @@ test.each([
     "file:///etc/passwd",
     "data:image/png,x",
     "data:image/png;base64,",
+    "data:image/png;base64,!!!!",
+    "data:image/png;base64,AA=A",
     "http://",
     "",
   ].map((url): [object, string, string, string] => [

@@ -29,7 +29,7 @@ export type AttachmentProblem =
   | { code: "invalid_type"; param: string; expected: string; value: unknown }
   | { code: "invalid_value" | "missing_required_parameter"; param: string; message: string };
 
-const USABLE_URL = /^(?:https?:\/\/[^/]|data:[^,]{0,200};base64,.)/i;
+const USABLE_URL = /^(?:https?:\/\/[^/]|data:[^,]{0,200};base64,[A-Za-z0-9+/]+={0,2}$)/i;
 
 /** A reference to one image, by `file_id` or `image_url`. */
 export function imageReference(member: string, part = member): AttachmentRule {

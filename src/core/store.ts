@@ -86,7 +86,7 @@ export interface Store {
 export interface FileStore {
   /**
    * Throws ConflictError when the id exists, or when `idempotent` is given and its key is not running (any more); LimitExceededError ("stored-bytes")
-   * when the project's visible files and the parts of its pending uploads would be more than `maxStoredBytes` together.
+   * when the project's visible files, the hidden ones that its batches still need, and the parts of its pending uploads would be more than `maxStoredBytes` together.
    */
   insert(
     file: StoredFile,

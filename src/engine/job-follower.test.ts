@@ -166,6 +166,38 @@ describe("while a job runs", () => {
     expect(begun).toEqual(["a", "b"]);
   });
 
+  test("looks that show nothing of it pause nobody, and a few of them are no loss", async () => {
+    const blank = (response: ServerResponse) => answer(response, 200, "<html>log in</html>");
+    const other = (response: ServerResponse) => answer(response, 200, '{"id":"video_1"}');
+    states = [...Array.from({ length: 9 }, () => blank), "in_progress", other, "completed"];
+    const id = await planned("a");
+    const engine = await startedEngine();
+    const reasons = new Set<string | null>();
+    await engine.runUntil(async () => {
+      reasons.add((await batchOf(id)).waitingReason);
+      return looks.get("video_1") === 12;
+    });
+    const { output } = await finished(engine, id);
+    expect(output).toHaveLength(1);
+    expect(begun).toEqual(["a"]);
+    expect([...reasons]).toEqual([null]);
+  });
+
+  test("and nothing but such looks, it is lost", async () => {
+    states = [(response) => answer(response, 200, "{}")];
+    const { errors } = await finished(await startedEngine({ maxAttempts: 2 }), await planned("a"));
+    expect(errors).toMatchObject([{ error: { code: "job_lost" } }]);
+    expect([...looks.values()]).toEqual([10, 10]);
+  });
+
+  test.each([".", ".."])("whose id is %j is none: it would be another path", async (id) => {
+    backend.script.onPost = ({ response }) =>
+      answer(response, 200, JSON.stringify({ id, status: "queued" }));
+    const { output } = await finished(await startedEngine(), await planned("a"));
+    expect(output).toHaveLength(1);
+    expect(looks.size).toBe(0);
+  });
+
   test("and is lost (404), the line is begun anew, as another of its attempts", async () => {
     states = [(response) => answer(response, 404, "{}")];
     const { errors } = await finished(await startedEngine({ maxAttempts: 3 }), await planned("a"));

@@ -20,6 +20,8 @@ export interface FollowOptions {
 
 /** Time between two looks at a job, in milliseconds: from the first growing to the longest. */
 const LOOKS = { firstMs: 1_000, growth: 1.5, longestMs: 10_000 };
+/** So many successes in a row that show no job, and it is taken for lost. */
+const BLANK_LOOKS = 10;
 
 /** Answers what the upstream says of the ended job, or that the job is lost; `aborted` soon after the signal. */
 export async function followJob(options: FollowOptions): Promise<LineOutcome> {
@@ -33,10 +35,13 @@ export async function followJob(options: FollowOptions): Promise<LineOutcome> {
     requestId,
   };
   let waitMs = LOOKS.firstMs;
+  let blankLooks = 0;
   while (await pause(waitMs, signal)) {
     const outcome = await exchange(upstream, request, signal);
     const look = lookAt(outcome, upstream.name, path, job.id);
     if (look.outcome) return look.outcome;
+    blankLooks = look.isBlank ? blankLooks + 1 : 0;
+    if (blankLooks === BLANK_LOOKS) return { kind: "job-lost", jobId: job.id, status: 200 };
     onEffect(look.effect);
     waitMs = Math.min(waitMs * LOOKS.growth, LOOKS.longestMs);
     if (look.effect.kind === "hold") waitMs = Math.max(waitMs, look.effect.retryAfterMs ?? 0);
@@ -44,12 +49,18 @@ export async function followJob(options: FollowOptions): Promise<LineOutcome> {
   return { kind: "aborted" };
 }
 
-type Look = { outcome: LineOutcome } | { outcome: null; effect: LaneEffect };
+type Look =
+  | { outcome: LineOutcome }
+  /** `isBlank`: a success that shows no job, which says nothing of the lane, and not that the job is gone. */
+  | { outcome: null; effect: LaneEffect; isBlank: boolean };
 
 function lookAt(outcome: UpstreamOutcome, upstream: string, endpoint: string, jobId: string): Look {
   const state = readJobState(outcome);
   if (state?.hasEnded) return { outcome };
-  if (state) return { outcome: null, effect: { kind: "success" } };
+  if (state) return { outcome: null, effect: { kind: "success" }, isBlank: false };
+  if (outcome.kind === "answer" && outcome.status >= 200 && outcome.status < 300) {
+    return { outcome: null, effect: { kind: "nothing" }, isBlank: true };
+  }
   const answer = outcome.kind === "answer" ? readAnswer(outcome.body) : null;
   const verdict = judge(outcome, answer, { upstream, endpoint });
   if (verdict.kind === "aborted") return { outcome };
@@ -57,9 +68,10 @@ function lookAt(outcome: UpstreamOutcome, upstream: string, endpoint: string, jo
   if (isAboutLane || verdict.kind === "retry" || verdict.kind === "suspect") {
     const retryAfterMs = verdict.kind === "pause" ? verdict.retryAfterMs : null;
     const { reason } = verdict;
-    return { outcome: null, effect: { kind: "hold", scope: "lane", reason, retryAfterMs } };
+    const effect: LaneEffect = { kind: "hold", scope: "lane", reason, retryAfterMs };
+    return { outcome: null, effect, isBlank: false };
   }
-  // An answer that refuses just this job, or a success that shows no job.
+  // An answer that refuses just this job.
   const status = outcome.kind === "answer" ? outcome.status : 0;
   return { outcome: { kind: "job-lost", jobId, status } };
 }

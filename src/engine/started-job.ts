@@ -28,7 +28,8 @@ export function readJobState(outcome: UpstreamOutcome): JobState | null {
   }
   const { id, status } = Object(body) as { id?: unknown; status?: unknown };
   if (typeof id !== "string" || typeof status !== "string") return null;
-  if (id === "" || id.length > MAX_ID_CHARACTERS || !id.isWellFormed()) return null;
+  // Dots alone would be another path than the job's.
+  if (/^\.{0,2}$/.test(id) || id.length > MAX_ID_CHARACTERS || !id.isWellFormed()) return null;
   return { id, hasEnded: ENDED.includes(status) };
 }
 

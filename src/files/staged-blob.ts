@@ -24,6 +24,9 @@ export interface StagingLimits {
   freeSpaceFloorBytes: number;
 }
 
+/** How often it is asked again whether there is space: others write at the same time. */
+const SPACE_CHECK_BYTES = 8 * 1024 * 1024;
+
 /**
  * Writes `content` to a new blob. When the content ends with an error, is too large, or cannot be
  * written (StorageFullError), nothing is left and the error goes on.
@@ -34,10 +37,13 @@ export async function stageBlob(
   content: AsyncIterable<Uint8Array>,
   { maxSizeBytes, tooLarge, freeSpaceFloorBytes }: StagingLimits,
 ): Promise<StagedBlob> {
-  const freeBytes = await blobs.freeBytes();
-  if (freeBytes !== undefined && freeBytes < freeSpaceFloorBytes) {
+  const requireSpace = async () => {
+    const freeBytes = await blobs.freeBytes();
+    if (freeBytes === undefined || freeBytes >= freeSpaceFloorBytes) return;
     throw new StorageFullError("Less disk space is free than is to be kept clear.");
-  }
+  };
+  await requireSpace();
+  let checkAtBytes = SPACE_CHECK_BYTES;
   const writer = await blobs.create(blobKey);
   const hash = createHash("sha256");
   try {
@@ -45,6 +51,9 @@ export async function stageBlob(
       if (writer.sizeBytes + chunk.length > maxSizeBytes) throw tooLarge();
       hash.update(chunk);
       await writer.write(chunk);
+      if (writer.sizeBytes < checkAtBytes) continue;
+      checkAtBytes = writer.sizeBytes + SPACE_CHECK_BYTES;
+      await requireSpace();
     }
   } catch (error) {
     await writer.abort();

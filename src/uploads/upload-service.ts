@@ -63,6 +63,8 @@ export interface StagedPart extends StagedBlob {
 
 export class UploadService {
   readonly #parts: UploadServiceParts;
+  /** Uploads that are being put together. */
+  readonly #completing = new Map<string, Promise<unknown>>();
 
   constructor(parts: UploadServiceParts) {
     this.#parts = parts;
@@ -164,6 +166,14 @@ export class UploadService {
    * it answers as the first time: a client whose answer was lost repeats its question.
    */
   async complete(projectId: string, id: string, completion: Completion): Promise<UploadView> {
+    // A client that has lost patience asks again: a second copy at the same time would only take space.
+    for (let other; (other = this.#completing.get(id));) await other.catch(() => undefined);
+    const completing = this.#complete(projectId, id, completion);
+    this.#completing.set(id, completing);
+    return completing.finally(() => this.#completing.delete(id));
+  }
+
+  async #complete(projectId: string, id: string, completion: Completion): Promise<UploadView> {
     const { uploads, blobs, signals, clock, limitsOf } = this.#parts;
     const view = await this.get(projectId, id);
     if (view.status !== "pending") return repeated(view, completion.partIds);

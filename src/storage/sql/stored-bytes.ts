@@ -1,5 +1,5 @@
-// How much a project stores: its visible files, and the parts of its uploads that are still open.
-// Summed along indexes that hold nothing else, so that hidden files cost nothing.
+// How much a project stores: its visible files, hidden ones that its batches still need, and the parts of its
+// uploads that are still open. Summed along indexes that hold nothing else, so that what is gone costs nothing.
 
 import { sql } from "kysely";
 import { LimitExceededError } from "../../core/store.ts";
@@ -24,6 +24,10 @@ export async function requireStored(
       union all
       select sum(size_bytes) from files
         where reclaimed = 0 and project_id = ${projectId} and visible_until > ${createdAt}
+      union all
+      select sum(size_bytes) from files
+        where reclaimed = 0 and project_id = ${projectId} and visible_until <= ${createdAt}
+          and exists (select 1 from batches where batches.input_file_id = files.id and batches.ended = 0)
       union all
       select sum(part_bytes) from uploads
         where swept = 0 and project_id = ${projectId} and open_until > ${createdAt}

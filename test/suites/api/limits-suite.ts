@@ -1,5 +1,5 @@
 // What a project may have: stored bytes, batches per hour, completion windows, endpoints.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { ApiStack, StartApi } from "../../support/api-stack.ts";
 import { batchForm, batchPart, form, partForm } from "../../support/multipart-form.ts";
 import { type Answer, json, send } from "../../support/raw-http.ts";
@@ -41,6 +41,24 @@ export function limitsSuite(startApi: StartApi): void {
       for await (const { key } of api.blobs.list("files/")) blobs.push(key);
       // The deleted one's bytes go later, by the sweeper.
       expect(blobs).toHaveLength(3);
+      await api.close();
+    });
+
+    test("space that runs out while an upload comes ends it", async () => {
+      const api = await startApi({ freeSpaceFloorBytes: 1_000 });
+      const free = vi.spyOn(api.blobs, "freeBytes").mockResolvedValueOnce(1e12);
+      free.mockResolvedValue(999);
+      const file = { name: "file", value: new Uint8Array(9 * 1024 * 1024), filename: "a.bin" };
+      const answer = await send(
+        api.baseUrl,
+        "/v1/files",
+        form({ name: "purpose", value: "user_data" }, file),
+      );
+      expect(answer).toMatchObject({
+        status: 503,
+        json: { error: { code: "insufficient_storage" } },
+      });
+      expect(await api.unfinishedBlobs()).toBe(0);
       await api.close();
     });
 

@@ -65,6 +65,20 @@ export function limitCases(open: OpenStore): void {
       await expectStored(store, 103, 2_001);
     });
 
+    it("are also those of hidden files that a batch still needs", async () => {
+      const { store } = await open();
+      await store.files.insert(aFile("kept", { sizeBytes: 100 }));
+      await store.files.insert(aFile("input", { sizeBytes: 20 }));
+      await store.files.insert(aFile("expired input", { sizeBytes: 3, expiresAt: 1_500 }));
+      await store.batches.insert(aBatch("b", { inputFileId: "input" }));
+      await store.batches.insert(aBatch("b2", { inputFileId: "expired input" }));
+      await store.files.delete(PROJECT, "input", 1_200);
+      await expectStored(store, 123);
+      const epoch = await claimPlanningOf(store, "b");
+      await store.batches.failValidation("b", epoch, [], 1_300);
+      await expectStored(store, 103);
+    });
+
     it("have no limit unless one is given", async () => {
       const { store } = await open();
       await store.files.insert(aFile("huge", { sizeBytes: 2 ** 52 }), { maxStoredBytes: null });
