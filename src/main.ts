@@ -19,7 +19,7 @@ import { IdempotencyKeys } from "./http/idempotency.ts";
 import { Lanes } from "./lanes/lanes.ts";
 import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
 import { fetchRemoteFile } from "./network/remote-file.ts";
-import { createLog } from "./observability/log.ts";
+import { type Log, createLog } from "./observability/log.ts";
 import { createMetrics } from "./observability/metrics.ts";
 import { ApiKeys } from "./projects/api-keys.ts";
 import { ProjectWebhooks } from "./projects/project-webhooks.ts";
@@ -52,7 +52,7 @@ export async function openAdministration(config: Config): Promise<Administration
   await createFolder(config.dataDir);
   const store = await openStore(config, systemClock);
   return {
-    keys: apiKeysOf(config, store, systemClock),
+    keys: apiKeysOf(config, store, systemClock, createLog(config.logLevel)),
     webhooks: projectWebhooksOf(config, store, new Signals(), await secretsOf(config), systemClock),
     [Symbol.asyncDispose]: () => store.close(),
   };
@@ -62,8 +62,8 @@ function openStore({ dataDir }: Config, clock: Clock): Promise<Store> {
   return openSqliteStore({ path: join(dataDir, "offpeak.db"), clock });
 }
 
-function apiKeysOf({ adminKey }: Config, { keys }: Store, clock: Clock): ApiKeys {
-  return new ApiKeys({ keys, clock, adminKey: adminKey?.reveal() });
+function apiKeysOf({ adminKey }: Config, { keys }: Store, clock: Clock, log: Log): ApiKeys {
+  return new ApiKeys({ keys, clock, log, adminKey: adminKey?.reveal() });
 }
 
 async function secretsOf({ secretKey, dataDir }: Config): Promise<SecretBox> {
@@ -144,7 +144,7 @@ async function startParts(
   closers.push(() => lock.release());
   const store = await openStore(config, clock);
   closers.push(() => store.close());
-  const keys = apiKeysOf(config, store, clock);
+  const keys = apiKeysOf(config, store, clock, log);
   await checkOpenness(config, keys);
   // The lock says that whoever held leases here is dead.
   await store.voidLeases();

@@ -109,7 +109,8 @@ export function judge(
       return { kind: "retry", reason: message, spent: { kind: "error", code, message } };
     }
     case "job-lost": {
-      const message = `The model's server no longer knows the job ${outcome.jobId} that it began for this request (it answered ${outcome.status}).`;
+      const answered = outcome.status === 0 ? "" : ` (it answered ${outcome.status})`;
+      const message = `The model's server no longer knows the job ${outcome.jobId} that it began for this request${answered}.`;
       const reason = `upstream ${context.upstream} lost a job`;
       return { kind: "retry", reason, spent: { kind: "error", code: "job_lost", message } };
     }

@@ -43,6 +43,7 @@ export class StorageFullError extends Error {
 
 export type LimitName =
   | "stored-bytes"
+  | "webhooks"
   | "part-bytes"
   | "batches-per-hour"
   | "queued-lines"

@@ -22,13 +22,19 @@ export interface WebhookAttempt {
 }
 
 export interface WebhookStore {
-  /** Throws ConflictError when the id exists. */
-  insert(webhook: Webhook): Promise<void>;
+  /**
+   * Throws ConflictError when the id exists; LimitExceededError ("webhooks") when the project has
+   * `maxPerProject` already.
+   */
+  insert(webhook: Webhook, maxPerProject?: number): Promise<void>;
   get(id: string): Promise<Webhook | undefined>;
   /** Oldest first; all projects' without one. */
   list(projectId?: string): Promise<Webhook[]>;
-  /** Replaces all but its id, project and creation. False when there is none. */
-  update(webhook: Webhook): Promise<boolean>;
+  /**
+   * Replaces all but its id, project and creation. False when there is none that is as `before`: somebody else
+   * has changed it.
+   */
+  update(before: Webhook, after: Webhook): Promise<boolean>;
   /** Its deliveries go with it. False when there is none. */
   delete(id: string): Promise<boolean>;
   /** Adds a delivery by hand: for the test event. Throws NotFoundError when there is no such webhook. */

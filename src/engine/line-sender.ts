@@ -91,7 +91,7 @@ export class LineSender {
     const { line, permit, requestId } = flight;
     const { upstream } = permit.lane;
     const begun = this.#started.get(line.lineNumber);
-    if (begun) return this.#follow(flight, begun, signal);
+    if (begun) return this.#follow(flight, begun, { hasAnswered: false, signal });
     let prepared: RequestBody;
     try {
       prepared = await this.#prepare(permit, body, signal);
@@ -118,7 +118,7 @@ export class LineSender {
     const { recorder } = this.#options;
     // Once this is durable a crash costs nothing: who comes next follows the job.
     await new Promise<void>((resolve) => recorder.recordStarted(line.lineNumber, job, resolve));
-    return this.#follow(flight, job, signal);
+    return this.#follow(flight, job, { hasAnswered: true, signal });
   }
 
   async #prepare(permit: Permit, body: Uint8Array, signal: AbortSignal): Promise<RequestBody> {
@@ -138,14 +138,18 @@ export class LineSender {
     return prepared;
   }
 
-  async #follow(flight: Flight, job: StartedJob, signal: AbortSignal): Promise<LineOutcome> {
+  /** @param about.hasAnswered whether the upstream has just begun the job */
+  async #follow(
+    flight: Flight,
+    job: StartedJob,
+    { hasAnswered, signal }: { hasAnswered: boolean; signal: AbortSignal },
+  ): Promise<LineOutcome> {
     const { lanes } = this.#options;
     const { permit, requestId, line } = flight;
     const lane = lanes.find(({ upstream }) => upstream.name === job.upstream);
     let outcome: LineOutcome = { kind: "job-lost", jobId: job.id, status: 0 };
     if (lane) {
-      // It has answered; or, with the job at another upstream, it is not being asked.
-      permit.lane.note(permit, { kind: lane === permit.lane ? "success" : "nothing" });
+      permit.lane.note(permit, { kind: hasAnswered ? "success" : "nothing" });
       outcome = await followJob({
         upstream: lane.upstream,
         job,

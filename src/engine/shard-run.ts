@@ -209,7 +209,8 @@ export class ShardRun implements LaneSource {
         else this.#feed.putBack(index);
         return;
       case "withheld":
-        if (this.#stopReason === null) this.#feed.putBack(index);
+        // A suspect gets its own turn again.
+        if (this.#stopReason === null && index !== this.#alone) this.#feed.putBack(index);
         return;
       case "aborted":
         return;

@@ -43,17 +43,38 @@ afterEach(() => {
 
 const down = { kind: "hold", scope: "lane", reason: "down", retryAfterMs: 60_000 } as const;
 
-test("one that goes on can pause the lane, and end the pause when its next step succeeds", () => {
+test("one that goes on can pause the lane, and end the pause when it is over", () => {
   const [first] = permits as [Permit];
   lane.note(first, down);
   expect(lane.pausedBecause(ENDPOINT)).toBe("down");
   waiting = 1;
-  lane.pump();
-  expect(permits).toHaveLength(2);
+  lane.note(first, { kind: "success" });
+  expect(lane.pausedBecause(ENDPOINT)).toBe("down");
+  clock.pass(60_000);
   lane.note(first, { kind: "success" });
   expect(lane.pausedBecause(ENDPOINT)).toBeNull();
   expect(permits).toHaveLength(3);
   expect(lane.inFlight).toBe(3);
+});
+
+test("looks lift no pause that another request has caused, and say nothing of the endpoint", () => {
+  const [job, other] = permits as [Permit, Permit];
+  lane.note(job, { kind: "success" });
+  expect(lane.answered(ENDPOINT)).toBe(1);
+  lane.finish(other, { kind: "hold", scope: "endpoint", reason: "404", retryAfterMs: 1_000 });
+  waiting = 1;
+  for (let looks = 0; looks < 3; looks++) {
+    clock.pass(100);
+    lane.note(job, { kind: "success" });
+  }
+  expect(lane.pausedBecause(ENDPOINT)).toBe("404");
+  expect(lane.answered(ENDPOINT)).toBe(1);
+  clock.pass(700);
+  lane.finish(job, { kind: "success" });
+  // The pause is over, and the next request is the one that finds out.
+  expect(lane.pausedBecause(ENDPOINT)).toBe("404");
+  expect(permits).toHaveLength(3);
+  expect(lane.answered(ENDPOINT)).toBe(1);
 });
 
 test("one that was let through to probe shows at its first step that the way is clear", () => {

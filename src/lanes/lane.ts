@@ -44,6 +44,8 @@ interface HeldPermit extends Permit {
   sizeBytes: number;
   /** Of them, those that were asked for with `reserve`. */
   reservedBytes: number;
+  /** Its request has had an answer, and now only looks how its job goes. */
+  isLooking: boolean;
   isFinished: boolean;
 }
 
@@ -170,8 +172,8 @@ export class Lane {
   #start(source: LaneSource, alone: boolean): void {
     const { endpoint } = source;
     const passes = { lane: this.#gate.pass(), endpoint: this.#endpointGate(endpoint).pass() };
-    const held = { endpoint, passes, sizeBytes: 0, reservedBytes: 0, isFinished: false };
-    const permit: HeldPermit = { lane: this, alone, ...held };
+    const held = { endpoint, passes, sizeBytes: 0, reservedBytes: 0 };
+    const permit: HeldPermit = { lane: this, alone, ...held, isLooking: false, isFinished: false };
     this.#inFlight++;
     this.#isAlone = alone;
     this.#exclusiveUse.begin();
@@ -187,6 +189,7 @@ export class Lane {
     await this.#bytes.reserve(sizeBytes);
     if (held.isFinished) {
       this.#bytes.remove(sizeBytes, sizeBytes);
+      this.pump();
       return;
     }
     held.sizeBytes += sizeBytes;
@@ -204,13 +207,17 @@ export class Lane {
     this.pump();
   }
 
-  /** What a request that goes on shows meanwhile: means the same for the others as with `finish`. */
+  /**
+   * What a request that goes on shows meanwhile. The first time it means the same for the others as with
+   * `finish`; from then on it only looks at its job, which says less: see `#applyLook`.
+   */
   note(permit: Permit, effect: LaneEffect): void {
     const held = permit as HeldPermit;
     if (held.isFinished) return;
     this.#apply(held, effect);
     const endpointGate = this.#endpointGate(held.endpoint);
     held.passes = { lane: this.#gate.look(), endpoint: endpointGate.look() };
+    held.isLooking = true;
     this.pump();
   }
 
@@ -230,7 +237,22 @@ export class Lane {
     this.#exclusiveUse.wakeHolder();
   }
 
-  #apply({ passes, endpoint }: HeldPermit, effect: LaneEffect): void {
+  #apply(held: HeldPermit, effect: LaneEffect): void {
+    if (held.isLooking) this.#applyLook(held, effect);
+    else this.#applyAnswer(held, effect);
+    this.#showPause();
+  }
+
+  /**
+   * A look at a job shows whether the backend answers, not whether it takes more work: it can shut the
+   * lane, but opens it only when its pause is over, and says nothing of the endpoint.
+   */
+  #applyLook({ passes }: HeldPermit, effect: LaneEffect): void {
+    if (effect.kind === "hold") this.#gate.hold(passes.lane, effect.reason, effect.retryAfterMs);
+    else if (effect.kind === "success" && this.#gate.waitMs === 0) this.#gate.succeed(passes.lane);
+  }
+
+  #applyAnswer({ passes, endpoint }: HeldPermit, effect: LaneEffect): void {
     const endpointGate = this.#endpointGate(endpoint);
     if (effect.kind === "success") {
       this.#gate.succeed(passes.lane);
@@ -249,7 +271,6 @@ export class Lane {
       this.#gate.leave(passes.lane);
       endpointGate.leave(passes.endpoint);
     }
-    this.#showPause();
   }
 
   #endpointGate(endpoint: string): Gate {

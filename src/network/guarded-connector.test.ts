@@ -66,7 +66,7 @@ describe("where private addresses are refused", () => {
       const { port, count } = await served();
       const { resolve } = resolving(["127.0.0.1"]);
       const got = get(`${scheme}://inside.example:${port}`, { allowPrivate: false, resolve });
-      await expect(got).rejects.toThrow(new AddressRefusedError("inside.example", "127.0.0.1"));
+      await expect(got).rejects.toThrow(new AddressRefusedError("inside.example"));
       expect(count()).toBe(0);
     },
   );
@@ -76,9 +76,7 @@ describe("where private addresses are refused", () => {
     for (const host of ["localhost", "localhost."]) {
       const got = get(`http://${host}:${port}`, { allowPrivate: false });
       // Not every system resolves the second one.
-      await expect(got).rejects.toThrow(
-        /is not an address of the public internet|ENOTFOUND|EAI_AGAIN/,
-      );
+      await expect(got).rejects.toThrow(/is not on the public internet|ENOTFOUND|EAI_AGAIN/);
     }
     expect(count()).toBe(0);
   });

@@ -55,7 +55,7 @@ function publicOnly(resolve: LookupFunction): LookupFunction {
       const refused = addresses.find(({ address }) => !isPublicAddress(address));
       const [first] = addresses;
       if (error) callback(error, []);
-      else if (refused) callback(new AddressRefusedError(hostname, refused.address), []);
+      else if (refused) callback(new AddressRefusedError(hostname), []);
       else if (!first) callback(new Error(`${hostname} has no address`), []);
       else if (options.all === true) callback(null, addresses);
       else callback(null, first.address, first.family);

@@ -86,11 +86,8 @@ it("says which address it was, and what to set", () => {
   expect(() => check("https://0x7f.1/path?key=s3cret")).toThrow(
     new AddressRefusedError("127.0.0.1"),
   );
-  expect(new AddressRefusedError("127.0.0.1").message).toBe(
-    "127.0.0.1 is not an address of the public internet. If it is meant, let the server reach " +
-      "private networks with allow_private_addresses (--allow-private-addresses).",
-  );
-  expect(new AddressRefusedError("a.example", "10.0.0.1").message).toContain(
-    "a.example resolves to 10.0.0.1, which is not an address of the public internet.",
+  expect(new AddressRefusedError("a.example").message).toBe(
+    "a.example is not on the public internet, or resolves to an address that is not. If it is meant, let the " +
+      "server reach private networks with allow_private_addresses (--allow-private-addresses).",
   );
 });

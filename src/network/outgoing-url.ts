@@ -16,12 +16,11 @@ export class OutgoingUrlError extends Error {
 export class AddressRefusedError extends OutgoingUrlError {
   override readonly name = "AddressRefusedError";
 
-  /** @param address what the host resolves to, when it is not one itself */
-  constructor(host: string, address: string = host) {
-    const resolved = address === host ? "" : ` resolves to ${address}, which`;
+  constructor(host: string) {
+    // What a name of a private network resolves to is not for everybody who may name a URL.
     super(
-      `${host}${resolved} is not an address of the public internet. If it is meant, let the server ` +
-        "reach private networks with allow_private_addresses (--allow-private-addresses).",
+      `${host} is not on the public internet, or resolves to an address that is not. If it is meant, let the ` +
+        "server reach private networks with allow_private_addresses (--allow-private-addresses).",
     );
   }
 }

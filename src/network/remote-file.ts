@@ -4,11 +4,14 @@
 import { Client, type Dispatcher } from "undici";
 import { type RemoteFile, RemoteFileRefusedError } from "../core/remote-file.ts";
 import { guardedConnector } from "./guarded-connector.ts";
-import { AddressRefusedError, OutgoingUrlError, checkOutgoingUrl } from "./outgoing-url.ts";
+import { OutgoingUrlError, checkOutgoingUrl } from "./outgoing-url.ts";
 
 const MAX_REDIRECTS = 3;
 const TIMEOUT_MS = 60_000;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/** The server is there, and can't give the file just now. */
+class ServerTroubleError extends Error {}
 
 export interface FetchOptions {
   /** Of the file; a larger one is refused. */
@@ -52,14 +55,16 @@ async function request(
       signal: ending,
     });
     if (REDIRECTS.has(statusCode)) return { location: locationOf(headers["location"], url) };
-    if (statusCode >= 500 || statusCode === 429) throw new Error(`it answered ${statusCode}`);
+    if (statusCode >= 500 || statusCode === 429)
+      throw new ServerTroubleError(`it answered ${statusCode}`);
     if (statusCode !== 200) throw new RemoteFileRefusedError(`it answered ${statusCode}`);
     return {
       bytes: await collect(body, maxBytes),
       contentType: first(headers["content-type"]) ?? null,
     };
   } catch (error) {
-    throw asRefusal(error);
+    signal.throwIfAborted();
+    throw inOtherWords(error);
   } finally {
     await client.destroy();
   }
@@ -69,16 +74,17 @@ function checked(text: string, allowPrivate: boolean): URL {
   try {
     return checkOutgoingUrl(text, { allowPrivate });
   } catch (error) {
-    throw asRefusal(error);
+    throw inOtherWords(error);
   }
 }
 
-/** What a name of a private network resolves to is not the client's to know. */
-function asRefusal(error: unknown): unknown {
-  if (error instanceof AddressRefusedError) {
-    return new RemoteFileRefusedError("it is not on the public internet (allow_private_addresses)");
-  }
-  return error instanceof OutgoingUrlError ? new RemoteFileRefusedError(error.message) : error;
+/** In words that name no address: whoever named the URL reads them. */
+function inOtherWords(error: unknown): unknown {
+  if (error instanceof OutgoingUrlError) return new RemoteFileRefusedError(error.message);
+  if (error instanceof RemoteFileRefusedError || error instanceof ServerTroubleError) return error;
+  const { code } = Object(error) as { code?: unknown };
+  const why = typeof code === "string" ? ` (${code})` : "";
+  return new Error(`it could not be reached${why}`, { cause: error });
 }
 
 function locationOf(header: string | string[] | undefined, base: URL): string {

@@ -1,19 +1,24 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
-import type { Store } from "../core/store.ts";
+import { type Store, StorageFullError } from "../core/store.ts";
+import { type Log, createLog } from "../observability/log.ts";
 import { openSqliteStore } from "../storage/sql/sqlite.ts";
 import { ApiKeys } from "./api-keys.ts";
 
 const ADMIN_KEY = "an-admin-key-of-some-length";
 
 let clock: FakeClock;
+let logged: string[];
+let log: Log;
 let store: Store;
 let keys: ApiKeys;
 
 beforeEach(async () => {
   clock = new FakeClock();
+  logged = [];
+  log = createLog("info", { write: (line) => logged.push(line) });
   store = await openSqliteStore({ path: ":memory:", clock });
-  keys = new ApiKeys({ keys: store.keys, clock, adminKey: undefined });
+  keys = new ApiKeys({ keys: store.keys, clock, log, adminKey: undefined });
   return () => store.close();
 });
 
@@ -27,12 +32,12 @@ test("a server is open until it has had a key, and never again", async () => {
 
 test("a key that another process made closes the server too", async () => {
   expect(await keys.isOpen()).toBe(true);
-  await new ApiKeys({ keys: store.keys, clock, adminKey: undefined }).create("team-a");
+  await new ApiKeys({ keys: store.keys, clock, log, adminKey: undefined }).create("team-a");
   expect(await keys.isOpen()).toBe(false);
 });
 
 test("a server with an admin key was never open", async () => {
-  const administered = new ApiKeys({ keys: store.keys, clock, adminKey: ADMIN_KEY });
+  const administered = new ApiKeys({ keys: store.keys, clock, log, adminKey: ADMIN_KEY });
   expect(await administered.isOpen()).toBe(false);
   expect(await administered.identify(ADMIN_KEY)).toEqual({ kind: "admin" });
 });
@@ -97,4 +102,12 @@ test("the last use is noted, at most once a minute", async () => {
 
 test.each(["", "a b", "../x", "-x", "x".repeat(65)])("%j names no project", async (name) => {
   await expect(keys.create(name)).rejects.toMatchObject({ status: 400, param: "project" });
+});
+
+test("a use that can't be noted is no reason to refuse it", async () => {
+  const { key } = await keys.create("one");
+  vi.spyOn(store.keys, "markUsed").mockRejectedValue(new StorageFullError("full"));
+  expect(await keys.identify(key)).toEqual({ kind: "project", projectId: "one" });
+  expect(logged.join("")).toContain("could not note the use of an API key");
+  expect(logged.join("")).not.toContain(key.slice(-20));
 });

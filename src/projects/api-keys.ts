@@ -6,6 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import { randomBase62 } from "../core/ids.ts";
 import type { ApiKey, KeyStore } from "../core/key-store.ts";
 import { isProjectName } from "../core/project.ts";
+import type { Log } from "../observability/log.ts";
 
 const ID_CHARACTERS = 16;
 /** 43 of 62 characters: 256 bits. */
@@ -24,6 +25,7 @@ export type Identity =
 export interface ApiKeysParts {
   keys: KeyStore;
   clock: Clock;
+  log: Log;
   /** The key of the administrator, when there is one. */
   adminKey: string | undefined;
 }
@@ -97,7 +99,12 @@ export class ApiKeys {
   async #noteUse({ id, lastUsedAt }: ApiKey): Promise<void> {
     const now = this.#parts.clock.now();
     if (lastUsedAt !== null && now - lastUsedAt < LAST_USE_EVERY_MS) return;
-    await this.#parts.keys.markUsed(id, now);
+    try {
+      await this.#parts.keys.markUsed(id, now);
+    } catch (error) {
+      // A full disk must not keep anybody from reading.
+      this.#parts.log.warn({ err: error, key_id: id }, "could not note the use of an API key");
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import { newDeliveryId, newEventId, newWebhookId } from "../core/ids.ts";
 import { isProjectName } from "../core/project.ts";
 import type { Signals } from "../core/signals.ts";
-import { NotFoundError, type Page } from "../core/store.ts";
+import { LimitExceededError, NotFoundError, type Page } from "../core/store.ts";
 import type { DueDelivery, WebhookStore } from "../core/webhook-store.ts";
 import { type Webhook, type WebhookDelivery, webhookEventTypes } from "../core/webhook.ts";
 import { badProject } from "./api-keys.ts";
@@ -63,10 +63,6 @@ export class ProjectWebhooks {
     const { webhooks, clock } = this.#parts;
     if (!isProjectName(projectId)) throw badProject(projectId);
     this.#checkUrl(url);
-    if ((await webhooks.list(projectId)).length >= WEBHOOKS_PER_PROJECT) {
-      const message = `The project '${projectId}' has ${WEBHOOKS_PER_PROJECT} webhooks, which is as many as it may have. Delete one first.`;
-      throw new ApiError(400, message, { code: "too_many_webhooks" });
-    }
     const { secret, sealed } = this.#newSecret();
     const createdAt = clock.now();
     const webhook: Webhook = {
@@ -80,7 +76,12 @@ export class ProjectWebhooks {
       ...sealed,
       previousSecret: null,
     };
-    await webhooks.insert(webhook);
+    try {
+      await webhooks.insert(webhook, WEBHOOKS_PER_PROJECT);
+    } catch (error) {
+      if (error instanceof LimitExceededError) throw tooManyWebhooks(projectId);
+      throw error;
+    }
     return { webhook, secret };
   }
 
@@ -108,16 +109,13 @@ export class ProjectWebhooks {
 
   /** Changes what is given. */
   async update(projectId: string, id: string, change: WebhookChange): Promise<Webhook> {
-    const before = await this.get(id, projectId);
     if (change.url !== undefined) this.#checkUrl(change.url);
-    const after = {
+    return this.#change(projectId, id, (before) => ({
       ...before,
       name: change.name ?? before.name,
       url: change.url ?? before.url,
       events: inOrder(change.events ?? before.events),
-    };
-    if (JSON.stringify(after) === JSON.stringify(before)) return before;
-    return this.#save(after);
+    }));
   }
 
   /** @param keepOldSecret deliveries are signed with both for 24 hours */
@@ -126,11 +124,13 @@ export class ProjectWebhooks {
     id: string,
     keepOldSecret: boolean,
   ): Promise<WebhookWithSecret> {
-    const { sealedSecret, ...before } = await this.get(id, projectId);
     const { secret, sealed } = this.#newSecret();
     const validUntil = this.#parts.clock.now() + OLD_SECRET_MS;
-    const previousSecret = keepOldSecret ? { sealedSecret, validUntil } : null;
-    return { webhook: await this.#save({ ...before, ...sealed, previousSecret }), secret };
+    const webhook = await this.#change(projectId, id, ({ sealedSecret, ...before }) => {
+      const previousSecret = keepOldSecret ? { sealedSecret, validUntil } : null;
+      return { ...before, ...sealed, previousSecret };
+    });
+    return { webhook, secret };
   }
 
   async delete(id: string, projectId?: string): Promise<void> {
@@ -181,9 +181,19 @@ export class ProjectWebhooks {
     return { secret, sealed: { sealedSecret: this.#parts.secrets.seal(secret), secretHint } };
   }
 
-  async #save(webhook: Webhook): Promise<Webhook> {
-    const saved = { ...webhook, updatedAt: this.#parts.clock.now() };
-    return (await this.#parts.webhooks.update(saved)) ? saved : noSuchWebhook(webhook.id);
+  /** What others change at the same time is kept. */
+  async #change(
+    projectId: string,
+    id: string,
+    change: (before: Webhook) => Webhook,
+  ): Promise<Webhook> {
+    for (;;) {
+      const before = await this.get(id, projectId);
+      const after = change(before);
+      if (JSON.stringify(after) === JSON.stringify(before)) return before;
+      const saved = { ...after, updatedAt: this.#parts.clock.now() };
+      if (await this.#parts.webhooks.update(before, saved)) return saved;
+    }
   }
 
   #sample(webhookId: string, eventType: string) {
@@ -209,6 +219,11 @@ function inOrder(events: readonly string[]): string[] {
 /** The name of a webhook that was given none. */
 function hostOf(url: string): string {
   return new URL(url).host;
+}
+
+function tooManyWebhooks(projectId: string): ApiError {
+  const message = `The project '${projectId}' has ${WEBHOOKS_PER_PROJECT} webhooks, which is as many as it may have. Delete one first.`;
+  return new ApiError(400, message, { code: "too_many_webhooks" });
 }
 
 function noSuchWebhook(id: string, param: "id" | "after" = "id"): never {

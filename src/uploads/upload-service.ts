@@ -147,7 +147,9 @@ export class UploadService {
         idempotent,
       );
     } catch (error) {
-      await blobs.delete(blobKey);
+      // The Store may have failed after it did its work.
+      const [made] = await uploads.parts(upload.id, [id]);
+      if (made === undefined) await blobs.delete(blobKey);
       await this.#refuseUnlessPending(projectId, upload.id, "add a part to", error);
       throw error;
     }

@@ -73,7 +73,8 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
   const { freeSpaceFloorBytes = 0 } = options;
   const { files, uploads, batches, webhooks } = store;
   const kept = { files, blobs, signals, clock, limits, limitsOf, freeSpaceFloorBytes };
-  const keys = new ApiKeys({ keys: store.keys, clock, adminKey: options.adminKey });
+  const logger = createLog("debug", { write: (line) => log.push(line) });
+  const keys = new ApiKeys({ keys: store.keys, clock, log: logger, adminKey: options.adminKey });
   const secrets = new SecretBox("a-key-for-tests");
   const app = buildApp({
     files: new FileService(kept),
@@ -91,7 +92,7 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
       sendNow: () => Promise.resolve({ status: 200, error: null }),
     }),
     metrics: createMetrics(() => store.batches.countByStatus()),
-    log: createLog("debug", { write: (line) => log.push(line) }),
+    log: logger,
     listModels: () => models,
     readiness: () => readiness,
     anyHost: options.anyHost ?? false,

@@ -1,5 +1,5 @@
 // The key that encrypts the secrets in the database, in a file of the data directory that only its
-// owner may read. Made when it is first needed.
+// owner may read. Made at the first start.
 
 import { randomBytes } from "node:crypto";
 import { link, open, readFile, rm } from "node:fs/promises";

@@ -18,7 +18,13 @@ export async function insertMetadata(
     value,
     batch_seq: seq,
   }));
-  if (rows.length > 0) await tx.insertInto("batch_metadata").values(rows).execute();
+  if (rows.length === 0) return;
+  // Keys that differ only in what no database can hold (half a character) are one.
+  await tx
+    .insertInto("batch_metadata")
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }
 
 /** Of a batch that is being planned: the models its lines name ("" when they name none), and the one it shows. */

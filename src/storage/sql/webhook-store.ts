@@ -1,6 +1,6 @@
 // Webhooks in SQL: who wants to hear of what.
 
-import { ConflictError } from "../../core/store.ts";
+import { ConflictError, LimitExceededError } from "../../core/store.ts";
 import type { WebhookStore } from "../../core/webhook-store.ts";
 import type { Webhook } from "../../core/webhook.ts";
 import type { WebhookRow } from "./schema.ts";
@@ -10,8 +10,14 @@ export function webhookStore(
   database: SqlDatabase,
 ): Pick<WebhookStore, "insert" | "get" | "list" | "update" | "delete"> {
   return {
-    insert: (webhook) =>
+    insert: (webhook, maxPerProject = Number.MAX_SAFE_INTEGER) =>
       database.write(async (tx) => {
+        const { held } = await tx
+          .selectFrom("webhooks")
+          .select((query) => query.fn.countAll<number>().as("held"))
+          .where("project_id", "=", webhook.projectId)
+          .executeTakeFirstOrThrow();
+        if (held >= maxPerProject) throw new LimitExceededError("webhooks", maxPerProject);
         const inserted = await tx
           .insertInto("webhooks")
           .values({
@@ -45,14 +51,22 @@ export function webhookStore(
         return (await query.execute()).map(toWebhook);
       }),
 
-    update: (webhook) =>
+    update: (before, after) =>
       database.write(async (tx) => {
-        const { numUpdatedRows } = await tx
-          .updateTable("webhooks")
-          .set(changeable(webhook))
-          .where("id", "=", webhook.id)
+        const row = await tx
+          .selectFrom("webhooks")
+          .selectAll()
+          .where("id", "=", before.id)
           .executeTakeFirst();
-        return numUpdatedRows > 0n;
+        const asRead = JSON.stringify(changeable(before));
+        if (row === undefined || JSON.stringify(changeable(toWebhook(row))) !== asRead)
+          return false;
+        await tx
+          .updateTable("webhooks")
+          .set(changeable(after))
+          .where("id", "=", before.id)
+          .execute();
+        return true;
       }),
 
     delete: (id) =>

@@ -40,6 +40,14 @@ export function findingCases(open: OpenStore): void {
     ]);
   });
 
+  it("takes keys of metadata that differ in half characters only", async () => {
+    const { store } = await open();
+    const metadata = { "\ud800": "x", "\ud801": "x", team: "a" };
+    await store.batches.insert(aBatch("b", { metadata }));
+    expect((await store.batches.get(PROJECT, "b"))?.metadata).toEqual(metadata);
+    expect(await find(store, { metadata: { team: "a" } })).toEqual(["b"]);
+  });
+
   it("finds batches by pairs of metadata, all of them", async () => {
     const { store } = await open();
     const metadata = { team: "blue", 'odd "key"': "ü \u2028" };

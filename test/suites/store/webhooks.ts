@@ -1,7 +1,7 @@
 // Webhooks: who wants to hear of what, and which ends of batches they hear of.
 
 import { expect, it } from "vitest";
-import { ConflictError } from "../../../src/core/store.ts";
+import { ConflictError, LimitExceededError } from "../../../src/core/store.ts";
 import type { Store } from "../../../src/core/store.ts";
 import type { Webhook } from "../../../src/core/webhook.ts";
 import {
@@ -67,11 +67,43 @@ export function webhookCases(open: OpenStore): void {
       previousSecret: { sealedSecret: "the old one", validUntil: 3_000 },
     };
     const given = { ...changed, projectId: OTHER_PROJECT, createdAt: 9 };
-    expect(await store.webhooks.update(given)).toBe(true);
+    expect(await store.webhooks.update(aWebhook("w"), given)).toBe(true);
     expect(await peer.webhooks.list()).toEqual([changed, aWebhook("kept")]);
-    await store.webhooks.update({ ...changed, previousSecret: null });
+    await store.webhooks.update(changed, { ...changed, previousSecret: null });
     expect(await peer.webhooks.get("w")).toEqual({ ...changed, previousSecret: null });
-    expect(await store.webhooks.update(aWebhook("unknown"))).toBe(false);
+    const unknown = aWebhook("unknown");
+    expect(await store.webhooks.update(unknown, unknown)).toBe(false);
+  });
+
+  it("changes none that is not as it was read: of two changes at once one is told so", async () => {
+    const { store, peer } = await open();
+    const before = aWebhook("w");
+    await store.webhooks.insert(before);
+    const changes = [
+      { ...before, name: "renamed" },
+      { ...before, previousSecret: { sealedSecret: "old", validUntil: 9 } },
+    ];
+    const nodes = [store, peer];
+    const answers = await Promise.all(
+      changes.map((after, index) => nodes[index]!.webhooks.update(before, after)),
+    );
+    expect(answers.filter(Boolean)).toEqual([true]);
+    expect(await store.webhooks.get("w")).toEqual(changes[answers.indexOf(true)]);
+  });
+
+  it("takes no more than a project may have, also of two at once", async () => {
+    const { store, peer } = await open();
+    await store.webhooks.insert(aWebhook("w"), 2);
+    await store.webhooks.insert(aWebhook("other", { projectId: OTHER_PROJECT }), 1);
+    const added = await Promise.allSettled([
+      store.webhooks.insert(aWebhook("a"), 2),
+      peer.webhooks.insert(aWebhook("b"), 2),
+    ]);
+    expect(added.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+    const refused = added.find(({ status }) => status === "rejected") as PromiseRejectedResult;
+    expect(refused.reason).toBeInstanceOf(LimitExceededError);
+    expect(refused.reason).toMatchObject({ limit: "webhooks", allowed: 2 });
+    expect(await store.webhooks.list(PROJECT)).toHaveLength(2);
   });
 
   it("deletes a webhook once, with its deliveries", async () => {
