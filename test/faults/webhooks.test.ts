@@ -17,6 +17,7 @@ let place: Workplace;
 let simulator: Simulator;
 let receiver: WebhookReceiver;
 let options: ServerOptions;
+const servers: ServerProcess[] = [];
 beforeEach(async () => {
   place = openWorkplace();
   simulator = new Simulator();
@@ -30,10 +31,18 @@ beforeEach(async () => {
   receiver.secret = await makeWebhook();
 });
 afterEach(async () => {
+  for (const server of servers.splice(0)) await server[Symbol.asyncDispose]();
   await receiver.down();
   await simulator.stop();
   place[Symbol.dispose]();
 });
+
+/** A server that ends with the test, if not before. */
+async function startServer(): Promise<ServerProcess> {
+  const server = await ServerProcess.start(options);
+  servers.push(server);
+  return server;
+}
 
 /** As `offpeak webhooks create` does it. */
 async function makeWebhook(): Promise<string> {
@@ -67,7 +76,7 @@ async function told(batchId: string) {
 }
 
 test("completed, failed and cancelled batches are told, each once", async () => {
-  await using server = await ServerProcess.start(options);
+  const server = await startServer();
   const completed = await startBatch(server);
   const failed = await startBatch(server, [{ customId: "a", url: "/v1/embeddings", body: {} }]);
   expect(await told(completed)).toMatchObject({ type: "batch.completed" });
@@ -81,7 +90,7 @@ test("completed, failed and cancelled batches are told, each once", async () => 
 });
 
 test("a SIGKILL while a delivery is under way has it sent again, under the same id", async () => {
-  let server = await ServerProcess.start(options);
+  let server = await startServer();
   for (let kills = 0; kills < KILLS; kills++) {
     receiver.mode = "hang";
     const batchId = await startBatch(server);
@@ -91,28 +100,27 @@ test("a SIGKILL while a delivery is under way has it sent again, under the same 
     );
     await server.kill();
     receiver.mode = "accept";
-    server = await ServerProcess.start(options);
+    server = await startServer();
     expect(await told(batchId)).toEqual(first);
   }
-  await server.kill();
   expect(receiver.unverified).toEqual([]);
   expect(new Set(receiver.accepted.map(({ webhookId }) => webhookId)).size).toBe(KILLS);
 });
 
 test("what a receiver misses while it is down it gets later, also from the next process", async () => {
   await receiver.down();
-  const first = await ServerProcess.start(options);
+  const first = await startServer();
   const batchId = await startBatch(first);
   expect((await batchEnd(first.openai, batchId)).status).toBe("completed");
   await first.kill();
   await receiver.up();
-  await using _second = await ServerProcess.start(options);
+  await startServer();
   expect(await told(batchId)).toMatchObject({ type: "batch.completed" });
 });
 
 test("a receiver that fails is asked again", async () => {
   receiver.mode = 500;
-  await using server = await ServerProcess.start(options);
+  const server = await startServer();
   const batchId = await startBatch(server);
   await until("a failed attempt", () => receiver.attempts.length > 0);
   receiver.mode = "accept";
