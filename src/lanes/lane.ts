@@ -215,8 +215,7 @@ export class Lane {
     const held = permit as HeldPermit;
     if (held.isFinished) return;
     this.#apply(held, effect);
-    const endpointGate = this.#endpointGate(held.endpoint);
-    held.passes = { lane: this.#gate.look(), endpoint: endpointGate.look() };
+    held.passes.lane = this.#gate.look();
     held.isLooking = true;
     this.pump();
   }
