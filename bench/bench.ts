@@ -1,142 +1,135 @@
-// `npm run bench`: how much of the machine Offpeak leaves on the table. Every figure is a ratio to a
-// reference measured in the same run, in interleaved rounds. Options: --rounds N, --json.
+// `npm run bench`: how much of the machine Offpeak leaves on the table. Each figure is a ratio to a reference
+// measured in the same round, or a bound; groups of figures run one after the other, their rounds interleaved.
 
-import { createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { finished } from "node:stream/promises";
 import { parseArgs } from "node:util";
-import { measureNode, startNode } from "./processes.ts";
-import { type BatchTimes, runBatch } from "./run-batch.ts";
+import type { BenchRun, Group } from "./bench-run.ts";
+import { alternatives } from "./figures/alternatives.ts";
+import { assembling } from "./figures/assembling.ts";
+import { fullBatch } from "./figures/full-batch.ts";
+import { idle } from "./figures/idle.ts";
+import { latency1S } from "./figures/latency-1s.ts";
+import { latency20Ms } from "./figures/latency-20ms.ts";
+import { million } from "./figures/million.ts";
+import { openBatches } from "./figures/open-batches.ts";
+import { responsiveness } from "./figures/responsiveness.ts";
+import { restart } from "./figures/restart.ts";
+import { smallBatch } from "./figures/small-batch.ts";
+import { transfer } from "./figures/transfer.ts";
+import { install } from "./installation.ts";
+import { aboutMachine } from "./machine.ts";
+import { endAll } from "./processes.ts";
+import { type GroupReport, reportOf, tableOf } from "./report.ts";
 
-const LINES = 50_000;
-const LINE_BYTES = 4_000;
-const IN_FLIGHT = 64;
+const groups: readonly Group[] = [
+  fullBatch,
+  assembling,
+  transfer,
+  latency20Ms,
+  latency1S,
+  alternatives,
+  smallBatch,
+  openBatches,
+  restart,
+  responsiveness,
+  idle,
+  million,
+];
 
-interface Figure {
-  name: string;
-  /** One value a round. */
-  values: number[];
-  unit: string;
-}
+const HELP = `npm run bench -- [options]
+  --rounds N          rounds of each group (default: 3; long groups run fewer)
+  --only NAME[,NAME]  some groups only: ${groups.map(({ name }) => name).join(", ")}
+  --all               also the groups that are measured only by name
+  --json              print JSON with the value of every round
+  --strict            end with exit code 1 when a target is missed or a figure could not be measured`;
 
 const { values: options } = parseArgs({
-  options: { rounds: { type: "string", default: "3" }, json: { type: "boolean", default: false } },
+  options: {
+    rounds: { type: "string", default: "3" },
+    only: { type: "string" },
+    all: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    strict: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
 });
-const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  throw new RangeError(
-    `--rounds takes a whole number from 1, got ${JSON.stringify(options.rounds)}`,
-  );
+
+function refuse(message: string): never {
+  console.error(`${message}\n\n${HELP}`);
+  process.exit(2);
 }
 
-function progress(text: string): void {
-  if (!options.json) console.error(text);
-}
-
-async function writeInput(file: string): Promise<void> {
-  const out = createWriteStream(file);
-  const filler = "The quick brown fox jumps over the lazy dog. ".repeat(100);
-  for (let index = 0; index < LINES; index++) {
-    const content = `${index} ${filler}`.slice(0, LINE_BYTES - 150);
-    const body = { model: "bench", messages: [{ role: "user", content }] };
-    const line = { custom_id: `line-${index}`, method: "POST", url: "/v1/chat/completions", body };
-    if (!out.write(`${JSON.stringify(line)}\n`)) {
-      await new Promise((resolve) => out.once("drain", resolve));
-    }
+function chosenGroups(): Group[] {
+  if (options.only === undefined) {
+    return groups.filter(({ onlyWhenAsked }) => options.all || !onlyWhenAsked);
   }
-  out.end();
-  await finished(out);
+  return options.only
+    .split(",")
+    .map(
+      (name) =>
+        groups.find((group) => group.name === name) ??
+        refuse(`--only takes names of groups, got ${JSON.stringify(name)}`),
+    );
 }
 
-async function measureBatch(
-  directory: string,
-  round: number,
-  baseUrl: string,
-  input: string,
-): Promise<BatchTimes & { peakMb: number }> {
-  const dataDir = path.join(directory, `data-${round}`);
-  const flags = [
-    "serve",
-    "--port",
-    "0",
-    "--data-dir",
-    dataDir,
-    "--upstream",
-    baseUrl,
-    "--log-level",
-    "warn",
-  ];
-  await using server = await startNode("src/cli/offpeak.ts", flags);
-  const url = /http:\/\/[^\s.]+\.[^\s]+?(?=[.\s]*(?:\s|$))/.exec(server.firstLine)?.[0];
-  if (!url) throw new Error(`no address in: ${server.firstLine}`);
-  const times = await runBatch(url, input);
-  const peakMb = server.peakMb();
-  await rm(dataDir, { recursive: true });
-  return { ...times, peakMb };
+if (options.help) {
+  console.log(HELP);
+  process.exit(0);
 }
-
-const median = (values: readonly number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const asked = Number(options.rounds);
+if (!Number.isInteger(asked) || asked < 1) {
+  refuse(`--rounds takes a whole number from 1, got ${JSON.stringify(options.rounds)}`);
+}
+const chosen = chosenGroups();
 
 const directory = await mkdtemp(path.join(os.tmpdir(), "offpeak-bench-"));
-try {
-  const input = path.join(directory, "input.jsonl");
-  progress(`writing ${LINES} lines of ${LINE_BYTES} bytes`);
-  await writeInput(input);
-  const figures: Figure[] = [
-    { name: "lines/s ÷ bare dispatch loop, no latency, 64 in flight", values: [], unit: "×" },
-    { name: "validating ÷ bare JSON.parse pass", values: [], unit: "×" },
-    { name: "durable lines/s", values: [], unit: "lines/s" },
-    { name: "bare dispatch loop", values: [], unit: "requests/s" },
-    { name: "assembling", values: [], unit: "ms" },
-    { name: "peak resident memory of the server", values: [], unit: "MB" },
-  ];
-  await using backend = await startNode("bench/raw-responder.ts", []);
-  for (let round = 1; round <= rounds; round++) {
-    progress(`round ${round} of ${rounds}`);
-    const bareMs = await measureNode("bench/bare-dispatch.ts", [
-      backend.firstLine,
-      input,
-      String(IN_FLIGHT),
-    ]);
-    const passMs = await measureNode("bench/bare-pass.ts", [input]);
-    const batch = await measureBatch(directory, round, backend.firstLine, input);
-    const values = [
-      bareMs / batch.runningMs,
-      batch.validatingMs / passMs,
-      (LINES / batch.runningMs) * 1000,
-      (LINES / bareMs) * 1000,
-      batch.finalizingMs,
-      batch.peakMb,
-    ];
-    values.forEach((value, at) => figures[at]?.values.push(value));
-  }
-  const about = {
-    machine: `${os.cpus().length} × ${os.cpus()[0]?.model}`,
-    node: process.version,
-    date: new Date().toISOString().slice(0, 10),
-    rounds,
-    input: `${LINES} lines of ${LINE_BYTES} bytes`,
-  };
-  if (options.json) {
-    console.log(JSON.stringify({ ...about, figures }, null, 2));
-  } else {
-    console.log(
-      Object.entries(about)
-        .map(([name, value]) => `${name}: ${value}`)
-        .join("; "),
-    );
-    console.log("\n| figure | median | lowest | highest |\n| --- | --- | --- | --- |");
-    for (const { name, values, unit } of figures) {
-      const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)].map(
-        (value) =>
-          `${value < 10 ? value.toFixed(2) : Math.round(value).toLocaleString("en-US")} ${unit}`,
-      );
-      console.log(`| ${name} | ${middle} | ${low} | ${high} |`);
-    }
-  }
-} finally {
-  await rm(directory, { recursive: true, force: true });
+process.once("exit", () => {
+  endAll();
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => process.exit(128 + os.constants.signals[signal]));
 }
+
+const startedMs = performance.now();
+const progress = (text: string) => {
+  console.error(`${((performance.now() - startedMs) / 1000).toFixed(0).padStart(5)} s  ${text}`);
+};
+const about = await aboutMachine(directory);
+progress("compiling");
+const offpeak = await install(path.join(directory, "offpeak"));
+const run: BenchRun = { directory, offpeak, progress };
+let hasFailed = false;
+
+async function measureGroup(group: Group): Promise<GroupReport> {
+  const rounds = Math.min(asked, group.mostRounds ?? asked);
+  const measured: Record<string, number>[] = [];
+  try {
+    while (measured.length < rounds) {
+      progress(`${group.name}: round ${measured.length + 1} of ${rounds}`);
+      measured.push(await group.measure(run));
+    }
+  } catch (error) {
+    // What the other groups measured would be lost otherwise.
+    console.error(error);
+    hasFailed = true;
+  }
+  return reportOf(group, measured);
+}
+
+const reports: GroupReport[] = [];
+for (const group of chosen) reports.push(await measureGroup(group));
+
+if (options.json) {
+  console.log(JSON.stringify({ ...about, groups: reports }, null, 2));
+} else {
+  const facts = Object.entries(about).map(([name, value]) => `${name}: ${value}`);
+  console.log(`${facts.join("; ")}\n\n${tableOf(reports)}`);
+}
+const isUnmet = reports
+  .flatMap(({ figures }) => figures)
+  .some(({ met }) => met === "missed" || met === "not measured");
+process.exit(hasFailed || (options.strict && isUnmet) ? 1 : 0);

@@ -78,19 +78,23 @@ export function newNodeId(): string {
 export class ResultIds {
   readonly #stem = randomHex(8);
   #counter = 0;
-
-  #tail(): string {
-    this.#counter = (this.#counter + 1) >>> 0;
-    return this.#stem + this.#counter.toString(16).padStart(8, "0");
-  }
+  #second = -1;
+  /** Time and stem: the same for all ids of a second. */
+  #head = "";
 
   /** `batch_req_` + 32 hex digits, the first 8 of which are the time in seconds. */
   lineId(nowMs: number): string {
-    return `batch_req_${timeHex(nowMs)}${this.#tail()}`;
+    return `batch_req_${this.requestId(nowMs)}`;
   }
 
   /** 32 hex digits without a prefix, as the answers in OpenAI's output files have it. */
   requestId(nowMs: number): string {
-    return `${timeHex(nowMs)}${this.#tail()}`;
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#head = timeHex(nowMs) + this.#stem;
+    }
+    this.#counter = (this.#counter + 1) >>> 0;
+    return this.#head + this.#counter.toString(16).padStart(8, "0");
   }
 }

@@ -1,11 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { joinParts } from "./line-parts.ts";
 import { answerLine, errorLine, readAnswer, singleLine } from "./result-line.ts";
 import { noUsage } from "./usage.ts";
 
 const encoder = new TextEncoder();
 const bytes = (text: string) => encoder.encode(text);
 const text = (line: Uint8Array) => new TextDecoder("utf-8", { fatal: true }).decode(line);
+const answered = (...given: Parameters<typeof answerLine>) => joinParts(answerLine(...given));
 const ids = { lineId: "batch_req_1", requestId: "r1" };
 
 describe("singleLine", () => {
@@ -118,7 +120,7 @@ describe("answerLine", () => {
   };
 
   test("splices the answer's bytes in as they came", () => {
-    const line = text(answerLine(ids, bytes('"\\u0061-1"'), answer(200, '{"x": 1.50,"y":"é"}')));
+    const line = text(answered(ids, bytes('"\\u0061-1"'), answer(200, '{"x": 1.50,"y":"é"}')));
     expect(line).toBe(
       '{"id": "batch_req_1", "custom_id": "\\u0061-1", "response": {"status_code": 200, ' +
         '"request_id": "r1", "body": {"x": 1.50,"y":"é"}}, "error": null}\n',
@@ -126,7 +128,7 @@ describe("answerLine", () => {
   });
 
   test("an answer and a custom_id with line breaks are one line", () => {
-    const line = text(answerLine(ids, bytes('"a\u2028"'), answer(400, '{\n"b":\r\n"\u0085"}')));
+    const line = text(answered(ids, bytes('"a\u2028"'), answer(400, '{\n"b":\r\n"\u0085"}')));
     expect(line.slice(0, -1)).not.toMatch(/[\r\n\u0085\u2028\u2029]/);
     expect(JSON.parse(line)).toEqual({
       id: "batch_req_1",
@@ -142,7 +144,7 @@ describe("answerLine", () => {
     ["nothing", "", ""],
     ["a long one", "é".repeat(1_000), "é".repeat(250)],
   ])("a body that is not JSON is wrapped: %s", (_what, body, excerpt) => {
-    const line = text(answerLine(ids, bytes('"a"'), answer(502, body)));
+    const line = text(answered(ids, bytes('"a"'), answer(502, body)));
     expect(line.slice(0, -1)).not.toMatch(/[\r\n\u0085\u2028\u2029]/);
     expect(JSON.parse(line)).toMatchObject({
       response: {
@@ -161,7 +163,7 @@ describe("answerLine", () => {
   });
 
   test("its members stand in the contract's order", () => {
-    const line = JSON.parse(text(answerLine(ids, bytes('"a"'), answer(200, "{}")))) as object;
+    const line = JSON.parse(text(answered(ids, bytes('"a"'), answer(200, "{}")))) as object;
     expect(Object.keys(line)).toEqual(["id", "custom_id", "response", "error"]);
   });
 });

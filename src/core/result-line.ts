@@ -1,7 +1,8 @@
-// One line of an output or error file, as bytes: built once when the answer arrives and copied
+// One line of an output or error file: made once when the answer arrives, in pieces, and copied
 // from then on. An upstream's answer is spliced in as it came, so long as it stays one line.
 
 import { isTooComplex } from "./json-complexity.ts";
+import { joinParts, type LineParts } from "./line-parts.ts";
 import { readUsage, type Usage } from "./usage.ts";
 
 /** Which of the two files a line belongs to. */
@@ -81,23 +82,6 @@ function hasUnicodeBreak(bytes: Uint8Array): boolean {
   return false;
 }
 
-function joined(parts: readonly (string | Uint8Array)[]): Uint8Array {
-  // Strings here are ASCII or short, so three bytes a character is a cheap upper bound.
-  let bound = 0;
-  for (const part of parts) bound += typeof part === "string" ? part.length * 3 : part.length;
-  const line = new Uint8Array(bound);
-  let at = 0;
-  for (const part of parts) {
-    if (typeof part === "string") {
-      at += encoder.encodeInto(part, line.subarray(at)).written;
-    } else {
-      line.set(part, at);
-      at += part.length;
-    }
-  }
-  return line.subarray(0, at);
-}
-
 /**
  * The line for a whole HTTP answer, newline included. A body that is not JSON is wrapped as an
  * error body that quotes its beginning.
@@ -107,14 +91,14 @@ export function answerLine(
   ids: { lineId: string; requestId: string },
   customId: Uint8Array,
   answer: { status: number; body: Uint8Array; json: boolean },
-): Uint8Array {
-  return joined([
+): LineParts {
+  return [
     `{"id": "${ids.lineId}", "custom_id": `,
     singleLine(customId),
     `, "response": {"status_code": ${answer.status}, "request_id": "${ids.requestId}", "body": `,
-    answer.json ? singleLine(answer.body) : singleLine(encoder.encode(wrapped(answer))),
+    singleLine(answer.json ? answer.body : encoder.encode(wrapped(answer))),
     '}, "error": null}\n',
-  ]);
+  ];
 }
 
 function wrapped(answer: { status: number; body: Uint8Array }): string {
@@ -130,7 +114,7 @@ export function errorLine(
   customId: Uint8Array,
   error: { code: string; message: string },
 ): Uint8Array {
-  return joined([
+  return joinParts([
     `{"id": "${lineId}", "custom_id": `,
     singleLine(customId),
     `, "response": null, "error": `,

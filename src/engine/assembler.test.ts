@@ -47,7 +47,7 @@ async function record(claim: ShardClaim, lines: readonly number[]): Promise<numb
   };
   const journal = new Journal({ blobs: stage.blobs, key, onCommit: () => {}, onFailure });
   for (const line of lines) {
-    const payload = Buffer.from(`line ${line}\n`);
+    const payload = [Buffer.from(`line ${line}\n`)];
     journal.append(line, line === 2 ? "error" : "output", { usage }, payload, () => {});
   }
   return journal.close();

@@ -11,6 +11,7 @@
 // that were durable have changed. Otherwise the broken record was never acknowledged.
 
 import { crc32 } from "node:zlib";
+import type { LineParts } from "../core/line-parts.ts";
 import type { LineClass } from "../core/result-line.ts";
 import { noUsage, type Usage } from "../core/usage.ts";
 
@@ -18,7 +19,6 @@ import { noUsage, type Usage } from "../core/usage.ts";
 const JOURNAL_VERSION = 2;
 const OLDEST_VERSION = 1;
 export const JOURNAL_HEADER_BYTES = 16;
-/** @internal */
 export const RECORD_HEADER_BYTES = 56;
 /** A longer line has a blob of its own. */
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;
@@ -71,36 +71,56 @@ export function isJournalHeader(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** The header of a record; `sealRecord` must follow once the flush is known. */
-export function encodeRecordHeader(
-  lineNumber: number,
-  kind: RecordKind,
-  extra: number,
-  usage: Usage | null,
-  payloadLength: number,
-): Uint8Array {
-  const header = new Uint8Array(RECORD_HEADER_BYTES);
-  const view = new DataView(header.buffer);
-  view.setUint32(0, RECORD_MAGIC, true);
-  view.setUint32(4, payloadLength, true);
-  view.setUint32(12, lineNumber, true);
-  view.setUint8(16, kinds.indexOf(kind));
-  view.setUint32(20, extra, true);
-  if (usage) {
-    view.setUint32(32, usage.inputTokens, true);
-    view.setUint32(36, usage.outputTokens, true);
-    view.setUint32(40, usage.totalTokens, true);
-    view.setUint32(44, usage.cachedTokens, true);
-    view.setUint32(48, usage.reasoningTokens, true);
-  }
-  return header;
+/** Memory into which records are encoded: two views of the same bytes, made once for many records. */
+export interface RecordTarget {
+  readonly bytes: Buffer;
+  readonly view: DataView;
 }
 
-/** Completes a record's header: where its flush begins, and the checksum. */
-export function sealRecord(header: Uint8Array, payload: Uint8Array, flushStart: number): void {
-  const view = new DataView(header.buffer, header.byteOffset);
-  view.setFloat64(24, flushStart, true);
-  view.setUint32(8, crc32(payload, crc32(header.subarray(CRC_FROM))), true);
+/** What a record says, but for its payload. */
+export interface RecordAbout {
+  lineNumber: number;
+  kind: RecordKind;
+  extra: number;
+  /** Null: all zero. */
+  usage: Usage | null;
+  /** Where in the journal the flush that writes the record begins. */
+  flushStart: number;
+}
+
+/**
+ * Encodes a record at `at`, where it needs RECORD_HEADER_BYTES and the payload's length.
+ * @param payloadLength of all `payload`
+ */
+export function encodeRecord(
+  { bytes, view }: RecordTarget,
+  at: number,
+  about: RecordAbout,
+  payload: LineParts,
+  payloadLength: number,
+): void {
+  const { usage } = about;
+  view.setUint32(at, RECORD_MAGIC, true);
+  view.setUint32(at + 4, payloadLength, true);
+  view.setUint32(at + 12, about.lineNumber, true);
+  // The three bytes behind the kind are zero.
+  view.setUint32(at + 16, kinds.indexOf(about.kind), true);
+  view.setUint32(at + 20, about.extra, true);
+  view.setFloat64(at + 24, about.flushStart, true);
+  view.setUint32(at + 32, usage?.inputTokens ?? 0, true);
+  view.setUint32(at + 36, usage?.outputTokens ?? 0, true);
+  view.setUint32(at + 40, usage?.totalTokens ?? 0, true);
+  view.setUint32(at + 44, usage?.cachedTokens ?? 0, true);
+  view.setUint32(at + 48, usage?.reasoningTokens ?? 0, true);
+  view.setUint32(at + 52, 0, true);
+  let end = at + RECORD_HEADER_BYTES;
+  for (const part of payload) {
+    if (typeof part === "string") bytes.write(part, end, "latin1");
+    else bytes.set(part, end);
+    end += part.length;
+  }
+  const checked = bytes.subarray(at + CRC_FROM, end);
+  view.setUint32(at + 8, crc32(checked), true);
 }
 
 /** What stands at a place in a journal: a whole record, or not (broken, or cut off by the end of the bytes). */

@@ -2,20 +2,19 @@
 // calls back then. Each flush takes all that has gathered and begins when the last one returns, so
 // that the load itself makes the batches.
 
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { BlobLog, BlobStore } from "../core/blob-store.ts";
+import type { LineParts } from "../core/line-parts.ts";
 import type { Usage } from "../core/usage.ts";
-import {
-  encodeJournalHeader,
-  encodeRecordHeader,
-  type RecordKind,
-  sealRecord,
-} from "./journal-record.ts";
+import { encodeJournalHeader, JOURNAL_HEADER_BYTES, type RecordKind } from "./journal-record.ts";
+import { RecordBuffer } from "./record-buffer.ts";
 
-interface Pending {
-  header: Uint8Array;
-  payload: Uint8Array;
-  onDurable: () => void;
-}
+/**
+ * A flush takes the event loop about 0.2 ms, whatever it holds. So when records come fast, more of them are
+ * waited for: nothing else waits meanwhile, and at 64 in flight and no latency it is a tenth more lines a second.
+ */
+const GATHERING_MS = 4;
+const MANY_RECORDS = 16;
 
 export interface JournalOptions {
   blobs: BlobStore;
@@ -29,8 +28,12 @@ export interface JournalOptions {
 export class Journal {
   readonly #options: JournalOptions;
   #log: BlobLog | null = null;
-  #pending: Pending[] = [];
-  #pendingBytes = 0;
+  readonly #records = new RecordBuffer();
+  /** Of the records that gather: called once they are durable. */
+  #onDurable: (() => void)[] = [];
+  /** Where the flush of the records that gather will begin. */
+  #flushStart = JOURNAL_HEADER_BYTES;
+  #flushingBytes = 0;
   #flushing: Promise<void> | null = null;
   #failed = false;
 
@@ -45,7 +48,7 @@ export class Journal {
 
   /** Bytes that are not durable yet. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#failed ? 0 : this.#records.sizeBytes + this.#flushingBytes;
   }
 
   /** Takes a record. `onDurable` is called when it counts; never, when the journal fails before. */
@@ -53,55 +56,53 @@ export class Journal {
     lineNumber: number,
     kind: RecordKind,
     about: { extra?: number; usage?: Usage | null },
-    payload: Uint8Array,
+    payload: LineParts,
     onDurable: () => void,
   ): void {
     if (this.#failed) return;
-    const header = encodeRecordHeader(
-      lineNumber,
-      kind,
-      about.extra ?? 0,
-      about.usage ?? null,
-      payload.length,
-    );
-    this.#pending.push({ header, payload, onDurable });
-    this.#pendingBytes += header.length + payload.length;
+    const { extra = 0, usage = null } = about;
+    const flushStart = this.#flushStart;
+    this.#records.append({ lineNumber, kind, extra, usage, flushStart }, payload);
+    this.#onDurable.push(onDurable);
     this.#flushing ??= this.#flush();
   }
 
   async #flush(): Promise<void> {
-    // Answers that have arrived in the same turn of the event loop share the flush.
-    await Promise.resolve();
     try {
+      // Answers that arrive in the same turn of the event loop share the flush.
+      await setImmediate();
       if (!this.#log) {
         this.#log = await this.#options.blobs.createLog(this.#options.key);
         await this.#log.append([encodeJournalHeader()]);
       }
-      while (this.#pending.length > 0) {
-        const batch = this.#pending;
-        this.#pending = [];
-        const parts: Uint8Array[] = [];
-        let bytes = 0;
-        const flushStart = this.#log.sizeBytes;
-        for (const { header, payload } of batch) {
-          sealRecord(header, payload, flushStart);
-          parts.push(header, payload);
-          bytes += header.length + payload.length;
-        }
-        const startedMs = performance.now();
-        await this.#log.append(parts);
-        this.#options.onCommit((performance.now() - startedMs) / 1000);
-        this.#pendingBytes -= bytes;
-        for (const { onDurable } of batch) onDurable();
+      while (this.#onDurable.length > 0) {
+        const records = await this.#flushOnce(this.#log);
+        if (records >= MANY_RECORDS) await setTimeout(GATHERING_MS);
       }
     } catch (error) {
       this.#failed = true;
-      this.#pending = [];
-      this.#pendingBytes = 0;
+      this.#records.take();
+      this.#onDurable = [];
       this.#options.onFailure(error);
     } finally {
       this.#flushing = null;
     }
+  }
+
+  /** Answers how many records it wrote. */
+  async #flushOnce(log: BlobLog): Promise<number> {
+    const onDurable = this.#onDurable;
+    this.#onDurable = [];
+    this.#flushingBytes = this.#records.sizeBytes;
+    this.#flushStart += this.#flushingBytes;
+    const blocks = this.#records.take();
+    const startedMs = performance.now();
+    await log.append(blocks.map(({ bytes, used }) => bytes.subarray(0, used)));
+    this.#options.onCommit((performance.now() - startedMs) / 1000);
+    this.#records.giveBack(blocks);
+    this.#flushingBytes = 0;
+    for (const call of onDurable) call();
+    return onDurable.length;
   }
 
   /** Waits until nothing is pending and closes the file. Answers how many bytes are durable. */

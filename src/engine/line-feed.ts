@@ -3,10 +3,11 @@
 
 import type { BlobReader } from "../core/blob-store.ts";
 import type { PlanSlice } from "./plan.ts";
+import { SpareBuffers } from "./spare-buffers.ts";
 
 /** One read of the input, shared by its lines. */
 interface Chunk {
-  bytes: Uint8Array;
+  bytes: Buffer;
   /** Lines of it that were not given back. */
   open: number;
 }
@@ -37,8 +38,8 @@ export interface LineFeedOptions {
 
 const READ_AHEAD_BYTES = 512 * 1024;
 const MAX_GAP_BYTES = 16 * 1024;
-/** Reads that are kept to be used again. Without that the input of a batch is garbage faster than it is collected. */
-const SPARE_CHUNKS = 3;
+/** Shared by all shards of the process. */
+const readBuffers = new SpareBuffers(READ_AHEAD_BYTES, 16);
 
 export class LineFeed {
   readonly #reader: BlobReader;
@@ -49,10 +50,11 @@ export class LineFeed {
   #indexes: number[];
   #at = 0;
   #loaded: LoadedLine[] = [];
+  /** Of the loaded lines, the next to be taken. */
+  #next = 0;
   #loadedBytes = 0;
   /** Lines of the read under way. */
   #beingRead = 0;
-  readonly #spare: Uint8Array[] = [];
   #reading = false;
   #stopped = false;
 
@@ -66,11 +68,11 @@ export class LineFeed {
 
   /** Lines not taken yet, read or not. */
   get remaining(): number {
-    return this.#loaded.length + this.#beingRead + this.#indexes.length - this.#at;
+    return this.#loaded.length - this.#next + this.#beingRead + this.#indexes.length - this.#at;
   }
 
   get ready(): boolean {
-    return this.#loaded.length > 0;
+    return this.#next < this.#loaded.length;
   }
 
   /** Reads ahead if there is need. */
@@ -81,8 +83,9 @@ export class LineFeed {
 
   /** The next line, when one is ready. */
   take(): LoadedLine | undefined {
-    const line = this.#loaded.shift();
+    const line = this.#loaded[this.#next];
     if (!line) return undefined;
+    this.#next++;
     this.#loadedBytes -= line.heldBytes;
     this.fill();
     return line;
@@ -95,10 +98,7 @@ export class LineFeed {
   release({ chunk }: LoadedLine, isUnused: boolean): void {
     // One line that is still held keeps the whole chunk from being used again.
     if (isUnused) chunk.open--;
-    const isRegular = chunk.bytes.length === READ_AHEAD_BYTES;
-    if (chunk.open === 0 && isRegular && this.#spare.length < SPARE_CHUNKS) {
-      this.#spare.push(chunk.bytes);
-    }
+    if (chunk.open === 0) readBuffers.giveBack(chunk.bytes);
   }
 
   /** Has the line at this position read and handed out again, before those not yet read. */
@@ -120,6 +120,7 @@ export class LineFeed {
     this.#indexes = [];
     this.#at = 0;
     this.#loaded = [];
+    this.#next = 0;
     this.#loadedBytes = 0;
     this.#beingRead = 0;
   }
@@ -132,10 +133,9 @@ export class LineFeed {
       const lines = await this.#load(indexes);
       if (this.#stopped) return;
       this.#beingRead = 0;
-      for (const line of lines) {
-        this.#loaded.push(line);
-        this.#loadedBytes += line.heldBytes;
-      }
+      this.#loaded = [...this.#loaded.slice(this.#next), ...lines];
+      this.#next = 0;
+      for (const line of lines) this.#loadedBytes += line.heldBytes;
     } catch (error) {
       // Who stops the feed closes its reader, and needs not hear of it.
       if (this.#stopped) return;
@@ -179,24 +179,24 @@ export class LineFeed {
     const length = last.lineStart + last.lineLength - first.lineStart;
     // One line of a small read must not hold a large buffer.
     const isRegular = length <= READ_AHEAD_BYTES && length > READ_AHEAD_BYTES / 2;
-    const buffer = isRegular
-      ? (this.#spare.pop() ?? new Uint8Array(READ_AHEAD_BYTES))
-      : new Uint8Array(length);
+    const buffer = isRegular ? readBuffers.take() : Buffer.allocUnsafeSlow(length);
     const bytes = await this.#reader.read(first.lineStart, length, buffer);
     if (bytes.length !== length)
       throw new Error("the input file is shorter than when it was planned");
     const chunk: Chunk = { bytes: buffer, open: entries.length };
+    const heldBytes = buffer.length / entries.length;
     return entries.map((entry, at) => {
       const start = entry.lineStart - first.lineStart;
-      const part = (from: number, size: number) =>
-        bytes.subarray(start + from, start + from + size);
+      const bodyStart = start + entry.bodyStart;
+      const customIdStart = start + entry.customIdStart;
       return {
         chunk,
-        heldBytes: buffer.length / entries.length,
+        heldBytes,
         index: indexes[at] ?? 0,
         lineNumber: entry.lineNumber,
-        body: part(entry.bodyStart, entry.bodyLength),
-        customId: part(entry.customIdStart, entry.customIdLength),
+        // A Buffer, which the HTTP client takes as it is.
+        body: buffer.subarray(bodyStart, bodyStart + entry.bodyLength),
+        customId: buffer.subarray(customIdStart, customIdStart + entry.customIdLength),
       };
     });
   }

@@ -4,6 +4,7 @@
 import { overlayBody } from "../core/body-overlay.ts";
 import { type Endpoint, findEndpoint } from "../core/endpoints.ts";
 import type { LineOutcome } from "../core/retry.ts";
+import type { Rostered } from "../core/roster.ts";
 import type { ShardClaim } from "../core/store.ts";
 import type { UpstreamCall } from "../core/upstream.ts";
 import type { Lane, Permit } from "../lanes/lane.ts";
@@ -18,7 +19,7 @@ import { readJobState, type StartedJob } from "./started-job.ts";
 import type { TakenOver } from "./take-over.ts";
 
 /** A line on its way. */
-export interface Flight {
+export interface Flight extends Rostered {
   line: LoadedLine;
   permit: Permit;
   requestId: string;

@@ -54,7 +54,7 @@ async function record(
   };
   const journal = new Journal({ blobs, key, onCommit: () => {}, onFailure });
   for (const [line, kind, payload] of results) {
-    journal.append(line, kind, {}, Buffer.from(payload), () => {});
+    journal.append(line, kind, {}, [Buffer.from(payload)], () => {});
   }
   await journal.close();
   await readJournal(blobs, key, null, ({ lineNumber, kind, payloadStart, payloadLength }) => {

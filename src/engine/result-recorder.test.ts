@@ -38,7 +38,7 @@ const usage = { ...noUsage(), inputTokens: 2, totalTokens: 2 };
 const resultOf = (lineNumber: number, change: Partial<Result> = {}): Result => ({
   lineNumber,
   lineClass: "output",
-  line: Buffer.from(`line ${lineNumber}\n`),
+  line: [Buffer.from(`line ${lineNumber}\n`)],
   usage,
   model: "m",
   ...change,
@@ -97,9 +97,9 @@ test("a line too large for the journal has a blob of its own, which the journal 
   const { recorder, progress } = recorderOf();
   const fits = Buffer.alloc(MAX_PAYLOAD_BYTES, "a");
   const large = Buffer.alloc(MAX_PAYLOAD_BYTES + 1, "b");
-  recorder.record(resultOf(1, { line: large }));
-  recorder.record(resultOf(2, { line: fits }));
-  recorder.record(resultOf(3, { line: large, lineClass: "error" }));
+  recorder.record(resultOf(1, { line: [large] }));
+  recorder.record(resultOf(2, { line: [fits] }));
+  recorder.record(resultOf(3, { line: [large], lineClass: "error" }));
   const bytes = await recorder.close();
   const records = await recorded(bytes);
   expect(
@@ -136,7 +136,7 @@ test("says when the disk lags behind, and when it has caught up", async () => {
   const { recorder, onRecorded } = recorderOf();
   expect(recorder.isBehind).toBe(false);
   for (let line = 1; line <= 40; line++) {
-    recorder.record(resultOf(line, { line: Buffer.alloc(1_000_000, "x") }));
+    recorder.record(resultOf(line, { line: [Buffer.alloc(1_000_000, "x")] }));
   }
   expect(recorder.isBehind).toBe(true);
   await vi.waitFor(() => expect(onRecorded).toHaveBeenCalledTimes(40), {
@@ -150,7 +150,7 @@ test("says when the disk lags behind, and when it has caught up", async () => {
 test("large lines on their way to the disk count too", async () => {
   const { recorder } = recorderOf();
   const large = Buffer.alloc(34 * 1024 * 1024);
-  recorder.record(resultOf(1, { line: large }));
+  recorder.record(resultOf(1, { line: [large] }));
   expect(recorder.isBehind).toBe(true);
   await recorder.close();
   expect(recorder.isBehind).toBe(false);
@@ -160,7 +160,7 @@ test.each(["create", "createLog"] as const)(
   "a failing %s is told once, and nothing counts",
   async (name) => {
     const { recorder, progress, onRecorded, onFailure } = recorderOf(failing(name));
-    const line = Buffer.alloc(MAX_PAYLOAD_BYTES + 1);
+    const line = [Buffer.alloc(MAX_PAYLOAD_BYTES + 1)];
     recorder.record(resultOf(1, { line }));
     recorder.record(resultOf(2, { line }));
     expect(await recorder.close()).toBe(0);

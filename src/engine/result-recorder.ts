@@ -2,10 +2,12 @@
 // durable, not before. Large lines go to blobs of their own, which the journal names.
 
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import { joinParts, lengthOfParts, type LineParts } from "../core/line-parts.ts";
 import type { LineClass } from "../core/result-line.ts";
 import type { ShardClaim, ShardProgress } from "../core/store.ts";
 import { addUsage, type Usage } from "../core/usage.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import type { Tally } from "../observability/tallied-counter.ts";
 import { MAX_PAYLOAD_BYTES } from "./journal-record.ts";
 import { Journal } from "./journal.ts";
 import { encodeStartedJob, type StartedJob } from "./started-job.ts";
@@ -14,7 +16,7 @@ export interface Result {
   lineNumber: number;
   lineClass: LineClass;
   /** The line of the output or error file, newline included. */
-  line: Uint8Array;
+  line: LineParts;
   usage: Usage | null;
   model: string | null;
 }
@@ -36,6 +38,7 @@ const MAX_PENDING_BYTES = 32 * 1024 * 1024;
 export class ResultRecorder {
   readonly #options: ResultRecorderOptions;
   readonly #journal: Journal;
+  readonly #lines: Record<LineClass, Tally>;
   readonly #spills = new Set<Promise<void>>();
   #spillingBytes = 0;
   #failed = false;
@@ -43,6 +46,10 @@ export class ResultRecorder {
   constructor(options: ResultRecorderOptions) {
     const { claim, blobs, metrics } = options;
     this.#options = options;
+    this.#lines = {
+      output: metrics.lines.tally({ outcome: "completed" }),
+      error: metrics.lines.tally({ outcome: "failed" }),
+    };
     this.#journal = new Journal({
       blobs,
       key: blobKeys.journal(claim.batchId, claim.shardId, claim.epoch),
@@ -57,66 +64,61 @@ export class ResultRecorder {
   }
 
   record(result: Result): void {
-    if (result.line.length > MAX_PAYLOAD_BYTES) this.#spill(result);
+    const sizeBytes = lengthOfParts(result.line);
+    if (sizeBytes > MAX_PAYLOAD_BYTES) this.#spill(result, sizeBytes);
     else this.#append(result, result.lineClass, 0, result.line);
   }
 
   /** Notes that an upstream died with the line in flight, and how often with it alone. */
   recordSuspicion(lineNumber: number, deathsAlone: number): void {
-    this.#journal.append(
-      lineNumber,
-      "suspect",
-      { extra: deathsAlone },
-      new Uint8Array(0),
-      () => {},
-    );
+    this.#journal.append(lineNumber, "suspect", { extra: deathsAlone }, [], () => {});
   }
 
   /** Notes the job that an upstream has begun for the line; `onDurable` is called when that is on the disk. */
   recordStarted(lineNumber: number, job: StartedJob, onDurable: () => void): void {
-    this.#journal.append(lineNumber, "started", {}, encodeStartedJob(job), onDurable);
+    this.#journal.append(lineNumber, "started", {}, [encodeStartedJob(job)], onDurable);
   }
 
   #append(
     { lineNumber, lineClass, usage, model }: Result,
     kind: LineClass | "output-blob" | "error-blob",
     extra: number,
-    payload: Uint8Array,
+    payload: LineParts,
   ): void {
     this.#journal.append(lineNumber, kind, { extra, usage }, payload, () => {
-      const { progress, metrics, onRecorded } = this.#options;
+      const { progress, onRecorded } = this.#options;
       if (lineClass === "output") progress.completed++;
       else progress.failed++;
       if (usage) addUsage(progress.usage, usage);
       if (model !== null && lineClass === "output") progress.answeredModel = model;
-      metrics.lines.inc({ outcome: lineClass === "output" ? "completed" : "failed" });
+      this.#lines[lineClass].count++;
       onRecorded();
     });
   }
 
-  #spill(result: Result): void {
-    this.#spillingBytes += result.line.length;
-    const spill = this.#writeBlob(result).finally(() => {
+  #spill(result: Result, sizeBytes: number): void {
+    this.#spillingBytes += sizeBytes;
+    const spill = this.#writeBlob(result, sizeBytes).finally(() => {
       this.#spills.delete(spill);
-      this.#spillingBytes -= result.line.length;
+      this.#spillingBytes -= sizeBytes;
     });
     this.#spills.add(spill);
   }
 
-  async #writeBlob(result: Result): Promise<void> {
+  async #writeBlob(result: Result, sizeBytes: number): Promise<void> {
     const { blobs, claim } = this.#options;
     const key = blobKeys.answer(claim.batchId, claim.shardId, claim.epoch, result.lineNumber);
     try {
       const writer = await blobs.create(key);
       try {
-        await writer.write(result.line);
+        await writer.write(joinParts(result.line));
         await writer.commit();
       } catch (error) {
         await writer.abort();
         throw error;
       }
       const kind = result.lineClass === "output" ? "output-blob" : "error-blob";
-      this.#append(result, kind, result.line.length, new TextEncoder().encode(key));
+      this.#append(result, kind, sizeBytes, [key]);
     } catch (error) {
       this.#fail(error);
     }

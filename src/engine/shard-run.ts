@@ -10,9 +10,11 @@ import {
   type SpentOutcome,
   type Verdict,
 } from "../core/retry.ts";
+import { Roster } from "../core/roster.ts";
 import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
 import { LeaseLostError, type ShardClaim, type ShardProgress } from "../core/store.ts";
-import type { LaneSource, Permit } from "../lanes/lane.ts";
+import type { Lane, LaneSource, Permit } from "../lanes/lane.ts";
+import type { Tally } from "../observability/tallied-counter.ts";
 import { effectOf } from "./lane-effect.ts";
 import { LineFeed, type LoadedLine } from "./line-feed.ts";
 import { type Flight, LineSender } from "./line-sender.ts";
@@ -35,7 +37,9 @@ export class ShardRun implements LaneSource {
   readonly #feed: LineFeed;
   readonly #retries: RetryQueue;
   readonly #sender: LineSender;
-  readonly #flights = new Set<Flight>();
+  readonly #flights = new Roster<Flight>();
+  /** Of attempts, by what came of them. */
+  readonly #tallies = new Map<Lane, Partial<Record<Verdict["kind"], Tally>>>();
   readonly #attempts = new Map<number, number>();
   readonly #notFound: NotFoundAnswers;
   /** Lines answered 404 of which the upstream is being asked. */
@@ -142,14 +146,15 @@ export class ShardRun implements LaneSource {
     const line = this.#feed.take();
     if (!line) throw new Error("asked to send without being ready");
     if (this.#feed.remaining === lowWater) onLow();
-    const flight: Flight = { line, permit, requestId: ids.requestId(clock.now()), call: null };
+    const requestId = ids.requestId(clock.now());
+    const flight: Flight = { line, permit, requestId, call: null, place: -1 };
     this.#flights.add(flight);
     return this.#sender.send(flight, (outcome) => this.#settle(flight, outcome));
   }
 
   #settle(flight: Flight, outcome: LineOutcome): void {
     const { line, permit } = flight;
-    this.#flights.delete(flight);
+    this.#flights.remove(flight);
     const answer = outcome.kind === "answer" ? readAnswer(outcome.body) : null;
     const upstream = permit.lane.upstream.name;
     let verdict = judge(outcome, answer, { upstream, endpoint: this.endpoint });
@@ -158,7 +163,7 @@ export class ShardRun implements LaneSource {
       if (whose === "line") verdict = { kind: "record", lineClass: "error" };
       else if (whose === "unclear") void this.#askAboutNotFound(flight, outcome, answer);
     }
-    this.#options.metrics.attempts.inc({ upstream, result: verdict.kind });
+    this.#tallyOf(permit.lane, verdict.kind).count++;
     if (mayRecord(this.#stopReason)) this.#apply(verdict, flight, outcome, answer);
     if (this.#recorder.isBehind) this.#fallBehind();
     // Only an answer says that nobody reads the request's bytes any more.
@@ -166,6 +171,15 @@ export class ShardRun implements LaneSource {
     if (line.index === this.#alone) this.#alone = null;
     permit.lane.finish(permit, effectOf(verdict, outcome));
     this.#proceed();
+  }
+
+  #tallyOf(lane: Lane, result: Verdict["kind"]): Tally {
+    let tallies = this.#tallies.get(lane);
+    if (!tallies) this.#tallies.set(lane, (tallies = {}));
+    return (tallies[result] ??= this.#options.metrics.attempts.tally({
+      upstream: lane.upstream.name,
+      result,
+    }));
   }
 
   #fallBehind(): void {
@@ -287,7 +301,7 @@ export class ShardRun implements LaneSource {
     this.#recorder.record({
       lineNumber: line.lineNumber,
       lineClass: "error",
-      line: errorLine(ids.lineId(clock.now()), line.customId, error),
+      line: [errorLine(ids.lineId(clock.now()), line.customId, error)],
       usage: null,
       model: null,
     });
@@ -334,7 +348,7 @@ export class ShardRun implements LaneSource {
   }
 
   #abortFlights(): void {
-    for (const { call } of this.#flights) call?.abort();
+    for (const { call } of [...this.#flights.members]) call?.abort();
   }
 
   async #close(): Promise<void> {

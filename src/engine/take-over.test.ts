@@ -40,7 +40,7 @@ async function write(claim: ShardClaim, entries: readonly Entry[]): Promise<Jour
     const payload = job ? encodeStartedJob(job) : Buffer.from("{}\n");
     await new Promise<void>((resolve) => {
       const about = { extra: extra ?? 0, usage: isResult ? usage : null };
-      journal.append(lineNumber, kind, about, payload, resolve);
+      journal.append(lineNumber, kind, about, [payload], resolve);
     });
   }
   return journal;
@@ -106,7 +106,7 @@ test("seals each journal where its last whole record ends, and what comes later 
   expect(await seals(second)).toEqual([durableBytes]);
   // The former owner wakes and writes on.
   await new Promise<void>((resolve) => {
-    journal.append(3, "output", {}, Buffer.from("{}\n"), resolve);
+    journal.append(3, "output", {}, ["{}\n"], resolve);
   });
   await journal.close();
   const third = await nextClaim();

@@ -20,6 +20,8 @@ export class Gate {
   readonly #random: () => number;
   #reason: string | null = null;
   #generation = 0;
+  /** Of everything that passes while the gate is open, under one generation. */
+  #openPass: Pass = { generation: 0, probe: false };
   #pauses = 0;
   #reopensAtMs = 0;
   #probing = false;
@@ -43,14 +45,14 @@ export class Gate {
 
   /** Call only when `waitMs` is 0. */
   pass(): Pass {
-    const probe = this.#reason !== null;
-    if (probe) this.#probing = true;
-    return { generation: this.#generation, probe };
+    if (this.#reason === null) return this.#openPass;
+    this.#probing = true;
+    return { generation: this.#generation, probe: true };
   }
 
   /** For a request that goes by anyway, whether the gate is open or not, and is no probe. */
   look(): Pass {
-    return { generation: this.#generation, probe: false };
+    return this.#openPass;
   }
 
   /** The request's outcome says that the way is clear. */
@@ -73,6 +75,7 @@ export class Gate {
     }
     this.#pauses++;
     this.#generation++;
+    this.#openPass = { generation: this.#generation, probe: false };
     this.#probing = false;
     this.#reason = reason;
     const pauseMs = retryAfterMs ?? backoffMs(this.#pauses, PAUSE, this.#random());

@@ -38,15 +38,33 @@ export type LaneEffect =
   | { kind: "hold"; scope: "lane" | "endpoint"; reason: string; retryAfterMs: number | null }
   | { kind: "nothing" };
 
-interface HeldPermit extends Permit {
-  readonly endpoint: string;
-  passes: Record<"lane" | "endpoint", Pass>;
-  sizeBytes: number;
+/** What the lane knows of one endpoint. */
+interface EndpointState {
+  readonly gate: Gate;
+  /** Requests that had an answer which shows that it and the model are there. */
+  answered: number;
+}
+
+class HeldPermit implements Permit {
+  readonly lane: Lane;
+  readonly alone: boolean;
+  readonly endpoint: EndpointState;
+  lanePass: Pass;
+  readonly endpointPass: Pass;
+  sizeBytes = 0;
   /** Of them, those that were asked for with `reserve`. */
-  reservedBytes: number;
+  reservedBytes = 0;
   /** Its request has had an answer, and now only looks how its job goes. */
-  isLooking: boolean;
-  isFinished: boolean;
+  isLooking = false;
+  isFinished = false;
+
+  constructor(lane: Lane, alone: boolean, lanePass: Pass, endpoint: EndpointState) {
+    this.lane = lane;
+    this.alone = alone;
+    this.lanePass = lanePass;
+    this.endpoint = endpoint;
+    this.endpointPass = endpoint.gate.pass();
+  }
 }
 
 export interface LaneOptions {
@@ -68,8 +86,7 @@ export class Lane {
   readonly #clock: Clock;
   readonly #onPause: LaneOptions["onPause"];
   readonly #gate: Gate;
-  readonly #endpointGates = new Map<string, Gate>();
-  readonly #answered = new Map<string, number>();
+  readonly #endpoints = new Map<string, EndpointState>();
   readonly #sources: LaneSource[] = [];
   #next = 0;
   #inFlight = 0;
@@ -107,12 +124,12 @@ export class Lane {
 
   /** Why nothing of `endpoint` is sent; null while it may be. */
   pausedBecause(endpoint: string): string | null {
-    return this.#gate.reason ?? this.#endpointGates.get(endpoint)?.reason ?? null;
+    return this.#gate.reason ?? this.#endpoints.get(endpoint)?.gate.reason ?? null;
   }
 
   /** How many requests to the endpoint had an answer that shows that it and the model are there. */
   answered(endpoint: string): number {
-    return this.#answered.get(endpoint) ?? 0;
+    return this.#endpoints.get(endpoint)?.answered ?? 0;
   }
 
   add(source: LaneSource): void {
@@ -156,24 +173,22 @@ export class Lane {
     for (let tried = 0; tried < this.#sources.length; tried++) {
       if (this.#next >= this.#sources.length) this.#next = 0;
       const source = this.#sources[this.#next] as LaneSource;
-      const ready = this.#endpointGate(source.endpoint).waitMs === 0 ? source.ready() : "none";
+      const endpoint = this.#endpoint(source.endpoint);
+      const ready = endpoint.gate.waitMs === 0 ? source.ready() : "none";
       // Let the upstream run empty for it; its turn stays.
       if (ready === "alone" && !this.#exclusiveUse.claim(this)) return false;
       this.#next++;
       if (ready === "none") continue;
       if (ready === "one") this.#exclusiveUse.giveUp(this);
-      this.#start(source, ready === "alone");
+      this.#start(source, endpoint, ready === "alone");
       return true;
     }
     this.#exclusiveUse.giveUp(this);
     return false;
   }
 
-  #start(source: LaneSource, alone: boolean): void {
-    const { endpoint } = source;
-    const passes = { lane: this.#gate.pass(), endpoint: this.#endpointGate(endpoint).pass() };
-    const held = { endpoint, passes, sizeBytes: 0, reservedBytes: 0 };
-    const permit: HeldPermit = { lane: this, alone, ...held, isLooking: false, isFinished: false };
+  #start(source: LaneSource, endpoint: EndpointState, alone: boolean): void {
+    const permit = new HeldPermit(this, alone, this.#gate.pass(), endpoint);
     this.#inFlight++;
     this.#isAlone = alone;
     this.#exclusiveUse.begin();
@@ -215,7 +230,7 @@ export class Lane {
     const held = permit as HeldPermit;
     if (held.isFinished) return;
     this.#apply(held, effect);
-    held.passes.lane = this.#gate.look();
+    held.lanePass = this.#gate.look();
     held.isLooking = true;
     this.pump();
   }
@@ -239,48 +254,49 @@ export class Lane {
   #apply(held: HeldPermit, effect: LaneEffect): void {
     if (held.isLooking) this.#applyLook(held, effect);
     else this.#applyAnswer(held, effect);
-    this.#showPause();
+    // Only these two can change it.
+    if (effect.kind === "hold" || this.#shownReason !== null) this.#showPause();
   }
 
   /**
    * A look at a job shows whether the backend answers, not whether it takes more work: it can shut the
    * lane, but opens it only when its pause is over, and says nothing of the endpoint.
    */
-  #applyLook({ passes }: HeldPermit, effect: LaneEffect): void {
-    if (effect.kind === "hold") this.#gate.hold(passes.lane, effect.reason, effect.retryAfterMs);
-    else if (effect.kind === "success" && this.#gate.waitMs === 0) this.#gate.succeed(passes.lane);
+  #applyLook({ lanePass }: HeldPermit, effect: LaneEffect): void {
+    if (effect.kind === "hold") this.#gate.hold(lanePass, effect.reason, effect.retryAfterMs);
+    else if (effect.kind === "success" && this.#gate.waitMs === 0) this.#gate.succeed(lanePass);
   }
 
-  #applyAnswer({ passes, endpoint }: HeldPermit, effect: LaneEffect): void {
-    const endpointGate = this.#endpointGate(endpoint);
+  #applyAnswer({ lanePass, endpoint, endpointPass }: HeldPermit, effect: LaneEffect): void {
     if (effect.kind === "success") {
-      this.#gate.succeed(passes.lane);
-      endpointGate.succeed(passes.endpoint);
-      this.#answered.set(endpoint, this.answered(endpoint) + 1);
-    } else if (effect.kind === "hold") {
-      const [shut, other, otherPass] =
-        effect.scope === "lane"
-          ? [this.#gate, endpointGate, passes.endpoint]
-          : [endpointGate, this.#gate, passes.lane];
-      shut.hold(passes[effect.scope], effect.reason, effect.retryAfterMs);
-      // A refusal for one endpoint still shows that the backend answers.
-      if (effect.scope === "endpoint") other.succeed(otherPass);
-      else other.leave(otherPass);
+      this.#gate.succeed(lanePass);
+      endpoint.gate.succeed(endpointPass);
+      endpoint.answered++;
+    } else if (effect.kind === "nothing") {
+      this.#gate.leave(lanePass);
+      endpoint.gate.leave(endpointPass);
+    } else if (effect.scope === "lane") {
+      this.#gate.hold(lanePass, effect.reason, effect.retryAfterMs);
+      endpoint.gate.leave(endpointPass);
     } else {
-      this.#gate.leave(passes.lane);
-      endpointGate.leave(passes.endpoint);
+      endpoint.gate.hold(endpointPass, effect.reason, effect.retryAfterMs);
+      // A refusal for one endpoint still shows that the backend answers.
+      this.#gate.succeed(lanePass);
     }
   }
 
-  #endpointGate(endpoint: string): Gate {
-    let gate = this.#endpointGates.get(endpoint);
-    if (!gate) this.#endpointGates.set(endpoint, (gate = new Gate(this.#clock)));
-    return gate;
+  #endpoint(path: string): EndpointState {
+    let endpoint = this.#endpoints.get(path);
+    if (!endpoint) {
+      endpoint = { gate: new Gate(this.#clock), answered: 0 };
+      this.#endpoints.set(path, endpoint);
+    }
+    return endpoint;
   }
 
   #showPause(): void {
     let reason = this.#gate.reason;
-    for (const gate of this.#endpointGates.values()) reason ??= gate.reason;
+    for (const { gate } of this.#endpoints.values()) reason ??= gate.reason;
     if (reason === this.#shownReason) return;
     const before = this.#shownReason;
     this.#shownReason = reason;
@@ -293,7 +309,7 @@ export class Lane {
     if (this.#sources.length === 0 || this.#shownReason === null) return;
     let waitMs = this.#gate.waitMs;
     if (waitMs === 0) {
-      const waits = [...this.#endpointGates.values()].map((gate) => gate.waitMs);
+      const waits = [...this.#endpoints.values()].map(({ gate }) => gate.waitMs);
       waitMs = Math.min(Number.POSITIVE_INFINITY, ...waits.filter((ms) => ms > 0));
     }
     if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.pump(), waitMs);

@@ -14,8 +14,8 @@ const noBatches = {
 
 test("every metric is there under its public name and labels", async () => {
   const metrics = createMetrics(async () => ({ ...noBatches, in_progress: 2 }));
-  metrics.lines.inc({ outcome: "completed" }, 3);
-  metrics.attempts.inc({ upstream: "u", result: "answer" });
+  metrics.lines.tally({ outcome: "completed" }).count += 3;
+  metrics.attempts.tally({ upstream: "u", result: "answer" }).count++;
   metrics.requestsInFlight.set({ upstream: "u", model: "m" }, 4);
   metrics.lanePaused.set({ upstream: "u", model: "m", reason: "unreachable" }, 1);
   metrics.journalCommitSeconds.observe(0.0002);
@@ -50,6 +50,6 @@ test("a lane that goes on leaves no trace in the paused ones", async () => {
 
 test("two servers in one process count apart", async () => {
   const [one, other] = [createMetrics(async () => noBatches), createMetrics(async () => noBatches)];
-  one.lines.inc({ outcome: "failed" });
+  one.lines.tally({ outcome: "failed" }).count++;
   expect(await other.registry.metrics()).not.toContain("offpeak_lines_total{");
 });

@@ -2,7 +2,10 @@
 // build alerts on them.
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { BatchStatus } from "../core/batch.ts";
+import { TalliedCounter } from "./tallied-counter.ts";
 
+/** prom-client's 10 ms would wake an idle process a hundred times a second: most of what it costs. */
+const LAG_SAMPLED_EVERY_MS = 200;
 /** 0.1 ms to 5 s: from a memory-backed directory to a disk in trouble. */
 const COMMIT_SECONDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
@@ -12,34 +15,36 @@ export type Metrics = ReturnType<typeof createMetrics>;
 
 /**
  * Makes all metrics.
- * @param countBatches asked at every scrape for the number of batches in each status
+ * @param countBatches asked at every scrape for the number of batches in each status; null: another process says it
  */
-export function createMetrics(countBatches: () => Promise<Record<BatchStatus, number>>) {
+export function createMetrics(countBatches: (() => Promise<Record<BatchStatus, number>>) | null) {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLED_EVERY_MS });
 
-  new Gauge({
-    name: "offpeak_batches",
-    help: "Batches by status.",
-    labelNames: ["status"] as const,
-    registers,
-    async collect() {
-      for (const [status, count] of Object.entries(await countBatches())) {
-        this.set({ status }, count);
-      }
-    },
-  });
+  if (countBatches) {
+    new Gauge({
+      name: "offpeak_batches",
+      help: "Batches by status.",
+      labelNames: ["status"] as const,
+      registers,
+      async collect() {
+        for (const [status, count] of Object.entries(await countBatches())) {
+          this.set({ status }, count);
+        }
+      },
+    });
+  }
 
   return {
     registry,
-    lines: new Counter({
+    lines: new TalliedCounter({
       name: "offpeak_lines_total",
       help: "Lines with a recorded result, by outcome.",
       labelNames: ["outcome"] as const,
       registers,
     }),
-    attempts: new Counter({
+    attempts: new TalliedCounter({
       name: "offpeak_attempts_total",
       help: "Requests sent to upstreams, by what came of them.",
       labelNames: ["upstream", "result"] as const,
@@ -56,12 +61,19 @@ export function createMetrics(countBatches: () => Promise<Record<BatchStatus, nu
       name: "offpeak_lane_paused",
       help: "1 for each lane that is paused, with the reason.",
       labelNames: ["upstream", "model", "reason"] as const,
+      // Paused in two processes is paused, not twice as much so.
+      aggregator: "max",
       registers,
     }),
     journalCommitSeconds: new Histogram({
       name: "offpeak_journal_commit_seconds",
       help: "Time to append to a journal and make it durable.",
       buckets: COMMIT_SECONDS,
+      registers,
+    }),
+    workerDeaths: new Counter({
+      name: "offpeak_worker_deaths_total",
+      help: "Worker processes that ended unasked.",
       registers,
     }),
     webhookAttempts: new Counter({

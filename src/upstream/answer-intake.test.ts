@@ -13,7 +13,11 @@ class Call implements Receiving {
   }
 }
 
-const calls = () => [new Call(), new Call(), new Call()] as const;
+const receiving = (intake: AnswerIntake) => {
+  const all = [new Call(), new Call(), new Call()] as const;
+  for (const call of all) intake.begin(call);
+  return all;
+};
 const paused = async (all: readonly Call[]) => {
   // Nothing is resumed in the midst of something else.
   await Promise.resolve();
@@ -23,7 +27,7 @@ const paused = async (all: readonly Call[]) => {
 describe("beyond its bound", () => {
   test("only the answer that began first is read on; when it has ended, the others are", async () => {
     const intake = new AnswerIntake(100);
-    const all = calls();
+    const all = receiving(intake);
     for (const call of all) intake.take(call, 30);
     expect(await paused(all)).toEqual([false, false, false]);
     for (const call of all) intake.take(call, 15);
@@ -36,7 +40,7 @@ describe("beyond its bound", () => {
 
   test("the next oldest is read on while there is no room for all", async () => {
     const intake = new AnswerIntake(100);
-    const all = calls();
+    const all = receiving(intake);
     intake.take(all[0], 1);
     for (const call of all) intake.take(call, 200);
     intake.end(all[0], 201);
@@ -45,7 +49,7 @@ describe("beyond its bound", () => {
 
   test("one that is given up makes room as well, paused or not", async () => {
     const intake = new AnswerIntake(100);
-    const all = calls();
+    const all = receiving(intake);
     for (const call of all) intake.take(call, 60);
     expect(await paused(all)).toEqual([false, true, true]);
     intake.end(all[1], 60);
@@ -57,7 +61,7 @@ describe("beyond its bound", () => {
 describe("while it is held", () => {
   test("nothing is read on, not even the first, until all who hold it let go", async () => {
     const intake = new AnswerIntake(100);
-    const all = calls();
+    const all = receiving(intake);
     const releases = [intake.hold(), intake.hold()] as const;
     for (const call of all) intake.take(call, 1);
     expect(await paused(all)).toEqual([true, true, true]);

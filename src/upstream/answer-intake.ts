@@ -15,18 +15,23 @@ export class AnswerIntake {
   #bytes = 0;
   #holds = 0;
   /** In the order in which their answers began. */
-  readonly #receiving = new Set<Receiving>();
+  readonly #receiving: Receiving[] = [];
   readonly #paused = new Set<Receiving>();
 
   constructor(maxBytes: number = MAX_BYTES) {
     this.#maxBytes = maxBytes;
   }
 
+  /** The call's answer arrives; `end` must follow. */
+  begin(call: Receiving): void {
+    this.#receiving.push(call);
+  }
+
   /** So many bytes of the call's answer have arrived; it may be paused for that. */
   take(call: Receiving, sizeBytes: number): void {
     this.#bytes += sizeBytes;
-    this.#receiving.add(call);
-    const mayGoOn = this.#holds === 0 && (this.#bytes <= this.#maxBytes || call === this.#oldest());
+    const mayGoOn =
+      this.#holds === 0 && (this.#bytes <= this.#maxBytes || call === this.#receiving[0]);
     if (mayGoOn) return;
     this.#paused.add(call);
     call.pause();
@@ -35,7 +40,8 @@ export class AnswerIntake {
   /** The call is over, and its answer, of which this much had arrived, is somebody else's. */
   end(call: Receiving, sizeBytes: number): void {
     this.#bytes -= sizeBytes;
-    this.#receiving.delete(call);
+    // Most answers are over as soon as they begin, and stand last.
+    this.#receiving.splice(this.#receiving.lastIndexOf(call), 1);
     this.#paused.delete(call);
     this.#goOn();
   }
@@ -55,15 +61,10 @@ export class AnswerIntake {
   #goOn(): void {
     if (this.#holds > 0 || this.#paused.size === 0) return;
     if (this.#bytes > this.#maxBytes) {
-      this.#resume(this.#oldest());
+      this.#resume(this.#receiving[0]);
       return;
     }
     for (const paused of this.#paused) this.#resume(paused);
-  }
-
-  #oldest(): Receiving | undefined {
-    for (const call of this.#receiving) return call;
-    return undefined;
   }
 
   #resume(call: Receiving | undefined): void {

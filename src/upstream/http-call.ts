@@ -1,12 +1,15 @@
 // One request on one connection: collects its answer, and tells how it ended.
 
-import type { Client, Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
+import type { Rostered } from "../core/roster.ts";
 import type { UpstreamCall } from "../core/upstream.ts";
 import { describeNetworkError } from "../network/network-error.ts";
 import { readRetryAfter } from "../network/retry-after.ts";
-import type { AnswerIntake } from "./answer-intake.ts";
-import type { Replica } from "./replica.ts";
+import type { AnswerIntake, Receiving } from "./answer-intake.ts";
+import type { Connection, Replica } from "./replica.ts";
+
+const NOTHING = new Uint8Array(0);
 
 export interface HttpCallOptions {
   requestTimeoutMs: number;
@@ -16,7 +19,13 @@ export interface HttpCallOptions {
 
 /** How a call ended, as far as the call itself can tell. */
 export type CallEnd =
-  | { kind: "answer"; status: number; body: Uint8Array; retryAfterMs: number | null }
+  | {
+      kind: "answer";
+      status: number;
+      body: Uint8Array;
+      retryAfterMs: number | null;
+      replica: string;
+    }
   | { kind: "unreachable"; detail: string }
   /** `mayBeStale`: the connection had been used before, and nothing came back on it. */
   | { kind: "lost"; detail: string; mayBeStale: boolean }
@@ -25,22 +34,26 @@ export type CallEnd =
   | { kind: "aborted" };
 
 /** One request on one connection. Ends exactly once. */
-export class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
+export class HttpCall implements UpstreamCall, Receiving, Rostered, Dispatcher.DispatchHandler {
+  place = -1;
   readonly deadlineMs: number;
+  readonly #replica: Replica;
   readonly #intake: AnswerIntake;
   readonly #options: HttpCallOptions;
-  readonly #replica: Replica;
   readonly #onEnd: (ended: CallEnd) => void;
-  readonly #client: Client;
+  readonly #connection: Connection;
   readonly #isUsedConnection: boolean;
   #controller: Dispatcher.DispatchController | null = null;
   #ended = false;
   /** 0 until the answer begins. */
   #status = 0;
   #retryAfterMs: number | null = null;
-  readonly #chunks: Uint8Array[] = [];
+  /** Nearly all answers arrive in one piece; the others are put together at their end. */
+  #firstChunk: Uint8Array | null = null;
+  #chunks: Uint8Array[] | null = null;
   #sizeBytes = 0;
 
+  /** @param fresh on a connection that has served no request yet */
   constructor(
     replica: Replica,
     intake: AnswerIntake,
@@ -51,14 +64,14 @@ export class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     this.#replica = replica;
     this.#intake = intake;
     this.#options = options;
-    this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
     this.#onEnd = onEnd;
-    this.#client = replica.acquire(fresh);
-    this.#isUsedConnection = replica.hasServed(this.#client);
+    this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
+    this.#connection = this.#replica.acquire(fresh);
+    this.#isUsedConnection = this.#connection.hasServed;
   }
 
   start(options: Dispatcher.DispatchOptions): void {
-    this.#client.dispatch(options, this);
+    this.#connection.client.dispatch(options, this);
   }
 
   abort(): void {
@@ -81,8 +94,8 @@ export class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   #finish(ended: CallEnd): void {
     this.#ended = true;
-    this.#intake.end(this, this.#sizeBytes);
-    this.#replica.release(this.#client, ended.kind === "answer");
+    if (this.#firstChunk) this.#intake.end(this, this.#sizeBytes);
+    this.#replica.release(this.#connection, ended.kind === "answer");
     this.#onEnd(ended);
   }
 
@@ -96,22 +109,32 @@ export class HttpCall implements UpstreamCall, Dispatcher.DispatchHandler {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     this.#status = status;
-    this.#retryAfterMs = readRetryAfter(headers, this.#options.clock.now());
+    if (status >= 300) this.#retryAfterMs = readRetryAfter(headers, this.#options.clock.now());
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#ended) return;
     this.#sizeBytes += chunk.length;
-    this.#chunks.push(chunk);
+    if (this.#firstChunk === null) {
+      this.#firstChunk = chunk;
+      this.#intake.begin(this);
+    } else {
+      (this.#chunks ??= [this.#firstChunk]).push(chunk);
+    }
     this.#intake.take(this, chunk.length);
     if (this.#sizeBytes > this.#options.answerSizeBytes) this.end({ kind: "oversized" });
   }
 
   onResponseEnd(): void {
     if (this.#ended) return;
-    const [first] = this.#chunks;
-    const body = this.#chunks.length === 1 && first ? first : Buffer.concat(this.#chunks);
-    this.#finish({ kind: "answer", status: this.#status, body, retryAfterMs: this.#retryAfterMs });
+    const body = this.#chunks ? Buffer.concat(this.#chunks) : (this.#firstChunk ?? NOTHING);
+    this.#finish({
+      kind: "answer",
+      status: this.#status,
+      body,
+      retryAfterMs: this.#retryAfterMs,
+      replica: this.#replica.baseUrl,
+    });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {

@@ -2,6 +2,7 @@
 // value. Also tells a lost connection from a dead backend.
 
 import type { Clock } from "../core/clock.ts";
+import { Roster } from "../core/roster.ts";
 import type {
   AttachmentForm,
   Discovery,
@@ -28,14 +29,39 @@ export interface HttpUpstreamOptions {
 }
 
 /** A request on its way: to one replica after the other, until one can be reached. */
-interface Sending {
+class Sending implements UpstreamCall {
   readonly request: UpstreamRequest;
-  readonly onOutcome: (outcome: UpstreamOutcome) => void;
-  readonly tried: Set<Replica>;
-  call: HttpCall | null;
+  /** Replicas that could not be reached. */
+  readonly unreached: Replica[] = [];
+  readonly #onOutcome: (outcome: UpstreamOutcome) => void;
+  call: HttpCall | null = null;
   /** It was sent again because a used connection turned out to be closed. */
-  resent: boolean;
-  hasOutcome: boolean;
+  resent = false;
+  hasOutcome = false;
+
+  constructor(request: UpstreamRequest, onOutcome: (outcome: UpstreamOutcome) => void) {
+    this.request = request;
+    this.#onOutcome = onOutcome;
+  }
+
+  abort(): void {
+    this.call?.abort();
+    // While it is found out why its connection was lost, it has no call any more.
+    this.tell({ kind: "aborted" });
+  }
+
+  tell(outcome: UpstreamOutcome): void {
+    if (this.hasOutcome) return;
+    this.hasOutcome = true;
+    try {
+      this.#onOutcome(outcome);
+    } catch (error) {
+      // Undici would swallow it, and the request would be in flight for ever.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
 }
 
 /** A request whose connection was lost. */
@@ -61,8 +87,7 @@ export class HttpUpstream implements Upstream {
   readonly configuredModels: readonly string[] | null;
   readonly #options: HttpUpstreamOptions;
   readonly #replicas: Replica[];
-  /** In order of start, hence of deadline. */
-  readonly #calls = new Set<HttpCall>();
+  readonly #calls = new Roster<HttpCall>();
   readonly #intake = new AnswerIntake();
   readonly #verifying = new Map<Replica, Verification>();
   #timer: NodeJS.Timeout | null = null;
@@ -74,36 +99,15 @@ export class HttpUpstream implements Upstream {
     this.attachments = options.attachments;
     this.configuredModels = options.models;
     this.#options = options;
-    const headers: Record<string, string> = { accept: "application/json", "user-agent": "offpeak" };
-    if (options.apiKey !== null) headers["authorization"] = `Bearer ${options.apiKey}`;
+    const headers = ["accept", "application/json", "user-agent", "offpeak"];
+    if (options.apiKey !== null) headers.push("authorization", `Bearer ${options.apiKey}`);
     this.#replicas = options.baseUrls.map((url) => new Replica(url, headers, options.clock));
   }
 
   send(request: UpstreamRequest, onOutcome: (outcome: UpstreamOutcome) => void): UpstreamCall {
-    const tried = new Set<Replica>();
-    const state = { call: null, resent: false, hasOutcome: false };
-    const sending: Sending = { request, onOutcome, tried, ...state };
+    const sending = new Sending(request, onOutcome);
     this.#route(sending, this.#pinned(request) ?? this.#choose(this.#replicas));
-    return {
-      abort: () => {
-        sending.call?.abort();
-        // While it is found out why its connection was lost, it has no call any more.
-        this.#tell(sending, { kind: "aborted" });
-      },
-    };
-  }
-
-  #tell(sending: Sending, outcome: UpstreamOutcome): void {
-    if (sending.hasOutcome) return;
-    sending.hasOutcome = true;
-    try {
-      sending.onOutcome(outcome);
-    } catch (error) {
-      // Undici would swallow it, and the request would be in flight for ever.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    return sending;
   }
 
   /**
@@ -111,9 +115,8 @@ export class HttpUpstream implements Upstream {
    * front of a dead backend may accept connections, and would make every line look like its killer.
    */
   #route(sending: Sending, replica: Replica): void {
-    sending.tried.add(replica);
     if (this.#isClosed) {
-      queueMicrotask(() => this.#tell(sending, { kind: "aborted" }));
+      queueMicrotask(() => sending.tell({ kind: "aborted" }));
       return;
     }
     if (!replica.isDoubtful) {
@@ -128,16 +131,15 @@ export class HttpUpstream implements Upstream {
   }
 
   #dispatch(sending: Sending, replica: Replica, fresh: boolean): void {
-    const { request } = sending;
     const call = new HttpCall(replica, this.#intake, this.#options, fresh, (ended) => {
-      this.#calls.delete(call);
+      this.#calls.remove(call);
       sending.call = null;
       this.#settle(sending, replica, ended);
     });
     sending.call = call;
     this.#calls.add(call);
     this.#timer ??= setInterval(() => this.#checkTimeouts(), TIMEOUT_CHECK_MS).unref();
-    call.start(replica.request(request));
+    call.start(replica.request(sending.request));
   }
 
   /** The replica that the request must go to; undefined when any may have it. */
@@ -164,29 +166,30 @@ export class HttpUpstream implements Upstream {
       case "unreachable": {
         replica.notReached();
         // Nothing was sent, so another replica can have it.
-        const { tried, request } = sending;
+        const { unreached, request } = sending;
+        unreached.push(replica);
         const others = this.#pinned(request)
           ? []
-          : this.#replicas.filter((other) => !tried.has(other) && !other.avoided);
+          : this.#replicas.filter((other) => !unreached.includes(other) && !other.avoided);
         if (others.length > 0) this.#route(sending, this.#choose(others));
         // What the client library refuses outright fails before `send` has returned.
-        else queueMicrotask(() => this.#tell(sending, ended));
+        else queueMicrotask(() => sending.tell(ended));
         return;
       }
       case "answer":
         replica.reached();
-        this.#tell(sending, { ...ended, replica: replica.baseUrl });
+        sending.tell(ended);
         return;
       case "timeout":
-        this.#tell(sending, { kind: "timeout", afterMs: this.#options.requestTimeoutMs });
+        sending.tell({ kind: "timeout", afterMs: this.#options.requestTimeoutMs });
         return;
       case "oversized":
-        this.#tell(sending, { kind: "oversized", limitBytes: this.#options.answerSizeBytes });
+        sending.tell({ kind: "oversized", limitBytes: this.#options.answerSizeBytes });
         return;
       case "aborted":
         break;
     }
-    this.#tell(sending, ended);
+    sending.tell(ended);
   }
 
   /**
@@ -209,7 +212,7 @@ export class HttpUpstream implements Upstream {
           sending.resent = true;
           this.#dispatch(sending, replica, true);
         } else {
-          this.#tell(sending, { kind: "cut", detail, upstreamDied });
+          sending.tell({ kind: "cut", detail, upstreamDied });
         }
       }
     });
@@ -217,10 +220,8 @@ export class HttpUpstream implements Upstream {
 
   #checkTimeouts(): void {
     const now = this.#options.clock.monotonicMs();
-    for (const call of this.#calls) {
-      if (call.deadlineMs > now) break;
-      call.end({ kind: "timeout" });
-    }
+    const late = this.#calls.members.filter(({ deadlineMs }) => deadlineMs <= now);
+    for (const call of late) call.end({ kind: "timeout" });
     if (this.#calls.size === 0 && this.#timer) {
       clearInterval(this.#timer);
       this.#timer = null;
@@ -244,9 +245,9 @@ export class HttpUpstream implements Upstream {
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer) clearInterval(this.#timer);
-    for (const call of this.#calls) call.abort();
+    for (const call of [...this.#calls.members]) call.abort();
     for (const { lost } of this.#verifying.values()) {
-      for (const { sending } of lost) this.#tell(sending, { kind: "aborted" });
+      for (const { sending } of lost) sending.tell({ kind: "aborted" });
     }
     await Promise.all(this.#replicas.map((replica) => replica.close()));
   }

@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 function replicaAt(baseUrl: string, key = KEY): Replica {
-  const replica = new Replica(baseUrl, { authorization: `Bearer ${key}` }, clock);
+  const replica = new Replica(baseUrl, ["authorization", `Bearer ${key}`], clock);
   cleanup.defer(() => replica.close());
   return replica;
 }

@@ -7,6 +7,13 @@ import { backoffMs } from "../core/retry.ts";
 import type { UpstreamRequest } from "../core/upstream.ts";
 import { describeNetworkError } from "../network/network-error.ts";
 
+/** A connection to a replica; has at most one request. */
+export interface Connection {
+  readonly client: Client;
+  /** Whether it was used before, so that the backend may have closed it meanwhile. */
+  hasServed: boolean;
+}
+
 const CONNECT_TIMEOUT_MS = 10_000;
 const PROBE_TIMEOUT_MS = 5_000;
 const DISCOVERY_BODY_BYTES = 4 * 1024 * 1024;
@@ -16,11 +23,12 @@ export class Replica {
   readonly baseUrl: string;
   readonly #origin: string;
   readonly #basePath: string;
-  readonly #headers: Record<string, string>;
+  /** Names and values in turn. */
+  readonly #headers: readonly string[];
   readonly #clock: Clock;
-  readonly #idle: Client[] = [];
-  readonly #busy = new Set<Client>();
-  readonly #served = new WeakSet<Client>();
+  /** All that were not given up. */
+  readonly #connections = new Set<Connection>();
+  readonly #idle: Connection[] = [];
   /** Connections that are being closed. */
   readonly #ending = new Set<Promise<void>>();
   /** Connections of questions about the backend itself. */
@@ -29,7 +37,7 @@ export class Replica {
   #refusals = 0;
   #avoidUntilMs = 0;
 
-  constructor(baseUrl: string, headers: Record<string, string>, clock: Clock) {
+  constructor(baseUrl: string, headers: readonly string[], clock: Clock) {
     const url = new URL(baseUrl);
     this.baseUrl = baseUrl;
     this.#origin = url.origin;
@@ -39,7 +47,7 @@ export class Replica {
   }
 
   get inFlight(): number {
-    return this.#busy.size;
+    return this.#connections.size - this.#idle.length;
   }
 
   /** True while other replicas should be tried first, because this one could not be reached. */
@@ -56,35 +64,33 @@ export class Replica {
    * Takes a connection; give it back with `release`.
    * @param fresh one that has served no request yet
    */
-  acquire(fresh: boolean): Client {
-    const client =
-      (fresh ? undefined : this.#idle.pop()) ??
-      new Client(this.#origin, {
-        pipelining: 1,
-        // Undici's own timers are coarse; the upstream keeps the request timeout.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        connect: { timeout: CONNECT_TIMEOUT_MS },
-      });
-    this.#busy.add(client);
-    return client;
+  acquire(fresh: boolean): Connection {
+    return (fresh ? undefined : this.#idle.pop()) ?? this.#connect();
+  }
+
+  #connect(): Connection {
+    const client = new Client(this.#origin, {
+      pipelining: 1,
+      // Undici's own timers are coarse; the upstream keeps the request timeout.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: { timeout: CONNECT_TIMEOUT_MS },
+    });
+    const connection = { client, hasServed: false };
+    this.#connections.add(connection);
+    return connection;
   }
 
   /** @param reusable false when its connection was lost or ended by us */
-  release(client: Client, reusable: boolean): void {
-    this.#busy.delete(client);
+  release(connection: Connection, reusable: boolean): void {
     if (!reusable) {
-      const ended = client.destroy().finally(() => this.#ending.delete(ended));
+      this.#connections.delete(connection);
+      const ended = connection.client.destroy().finally(() => this.#ending.delete(ended));
       this.#ending.add(ended);
       return;
     }
-    this.#served.add(client);
-    this.#idle.push(client);
-  }
-
-  /** Whether the connection was used before, so that the backend may have closed it meanwhile. */
-  hasServed(client: Client): boolean {
-    return this.#served.has(client);
+    connection.hasServed = true;
+    this.#idle.push(connection);
   }
 
   /** Options of a request whose path begins with `/v1/`. */
@@ -95,12 +101,12 @@ export class Replica {
     body,
     requestId,
   }: UpstreamRequest): Dispatcher.DispatchOptions {
-    const headers: Record<string, string> = { ...this.#headers, "x-request-id": requestId };
-    if (method === "POST") headers["content-type"] = contentType;
+    const headers = [...this.#headers, "x-request-id", requestId];
+    if (method === "POST") headers.push("content-type", contentType);
     return {
       method,
       // Base URLs end in the version that clients write in front of the path.
-      path: this.#basePath + path.replace(/^\/v1/, ""),
+      path: this.#basePath + path.slice("/v1".length),
       headers,
       body: method === "POST" ? body : null,
     };
@@ -160,7 +166,7 @@ export class Replica {
       const { statusCode, body } = await client.request({
         method: "GET",
         path: this.#basePath + path,
-        headers: this.#headers,
+        headers: [...this.#headers],
         signal: AbortSignal.timeout(timeoutMs),
       });
       return { status: statusCode, text: await body.text() };
@@ -173,7 +179,8 @@ export class Replica {
   }
 
   async close(): Promise<void> {
-    const clients = [...this.#idle, ...this.#busy, ...this.#asking];
+    const connections = [...this.#connections].map(({ client }) => client);
+    const clients = [...connections, ...this.#asking];
     await Promise.all([...clients.map((client) => client.destroy()), ...this.#ending]);
     this.#idle.length = 0;
   }
