@@ -1,25 +1,26 @@
 // The composition root: makes the parts of a server from its configuration, introduces them to each
-// other, and starts and stops them in order. The only place that knows the adapters.
+// other, and starts and stops them in order. With `workers/engine-parts.ts` the only place that knows the adapters.
 
-import { join } from "node:path";
 import { BatchService } from "./batches/batch-service.ts";
 import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/config.ts";
 import { projectLimitsOf } from "./config/project-config.ts";
 import { type Clock, systemClock } from "./core/clock.ts";
 import { batchEndpoints } from "./core/endpoints.ts";
+import { newNodeId } from "./core/ids.ts";
 import { isLoopback } from "./core/loopback.ts";
 import { Signals } from "./core/signals.ts";
 import type { Store } from "./core/store.ts";
 import type { DueDelivery } from "./core/webhook-store.ts";
-import { Engine } from "./engine/engine.ts";
+import { Sweeping } from "./engine/sweeping.ts";
 import { FileService } from "./files/file-service.ts";
 import { buildApp } from "./http/app.ts";
 import { IdempotencyKeys } from "./http/idempotency.ts";
-import { Lanes } from "./lanes/lanes.ts";
+import type { Readiness } from "./http/routes/operations.ts";
+import type { Lanes } from "./lanes/lanes.ts";
 import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
-import { fetchRemoteFile } from "./network/remote-file.ts";
 import { type Log, createLog } from "./observability/log.ts";
+import { snapshotOf, textOf } from "./observability/metrics-sum.ts";
 import { createMetrics } from "./observability/metrics.ts";
 import { ApiKeys } from "./projects/api-keys.ts";
 import { ProjectWebhooks } from "./projects/project-webhooks.ts";
@@ -28,11 +29,11 @@ import { lockDataDirectory } from "./storage/disk/data-directory-lock.ts";
 import { openDiskBlobStore } from "./storage/disk/disk-blob-store.ts";
 import { createFolder } from "./storage/disk/durable-folders.ts";
 import { secretKeyOf } from "./storage/disk/secret-key-file.ts";
-import { openSqliteStore } from "./storage/sql/sqlite.ts";
 import { UploadService } from "./uploads/upload-service.ts";
-import { HttpUpstream } from "./upstream/http-upstream.ts";
 import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 import { type WebhookRequestOptions, sendWebhook } from "./webhooks/webhook-request.ts";
+import { engineOf, openStore, startLanes } from "./workers/engine-parts.ts";
+import { Workers } from "./workers/workers.ts";
 
 export interface RunningServer {
   /** Where it listens, such as `http://127.0.0.1:8024`. */
@@ -56,10 +57,6 @@ export async function openAdministration(config: Config): Promise<Administration
     webhooks: projectWebhooksOf(config, store, new Signals(), await secretsOf(config), systemClock),
     [Symbol.asyncDispose]: () => store.close(),
   };
-}
-
-function openStore({ dataDir }: Config, clock: Clock): Promise<Store> {
-  return openSqliteStore({ path: join(dataDir, "offpeak.db"), clock });
 }
 
 function apiKeysOf({ adminKey }: Config, { keys }: Store, clock: Clock, log: Log): ApiKeys {
@@ -153,48 +150,17 @@ async function startParts(
 
   const limitsOf = (projectId: string) => projectLimitsOf(config, projectId);
   const metrics = createMetrics(() => store.batches.countByStatus());
-  const upstreams = config.upstreams.map((upstream) => ({
-    concurrency: upstream.concurrency,
-    upstream: new HttpUpstream({
-      name: upstream.name,
-      baseUrls: upstream.baseUrls,
-      apiKey: upstream.apiKey?.reveal() ?? null,
-      models: upstream.models ?? null,
-      endpoints: upstream.endpoints,
-      attachments: upstream.attachments,
-      requestTimeoutMs: config.requestTimeoutMs,
-      answerSizeBytes: config.limits.answerSizeBytes,
-      clock,
-    }),
-  }));
-  for (const { upstream } of upstreams) closers.push(() => upstream.close());
-  const lanes = new Lanes({
-    upstreams,
-    modelAliases: config.modelAliases,
-    models: store.models,
-    clock,
-    log,
-    metrics,
-  });
-  closers.push(() => lanes.close());
-  await lanes.start();
+  const surroundings = { config, store, clock, log, metrics };
+  const { lanes, close: closeLanes } = await startLanes(surroundings);
+  closers.push(closeLanes);
 
-  const engine = new Engine({
-    store,
-    blobs,
-    lanes,
-    signals,
-    clock,
-    log,
-    metrics,
-    settings: config,
-    limitsOf,
-    fetchRemote: (url, options) =>
-      fetchRemoteFile(url, { ...options, allowPrivate: config.allowPrivateAddresses }),
-    aloneSince: lockedAt,
-  });
-  closers.push(() => engine.stop());
-  engine.start();
+  const sweeping = new Sweeping({ store, blobs, signals, clock, log, aloneSince: lockedAt });
+  closers.push(() => sweeping.stop());
+  sweeping.start();
+  const workers = config.workers > 0 ? new Workers({ ...surroundings, signals }) : null;
+  const running = workers ?? engineOf(surroundings, { nodeId: newNodeId(), blobs, lanes, signals });
+  closers.push(() => running.stop());
+  running.start();
 
   const secrets = await secretsOf(config);
   const deliverer = new WebhookDeliverer({
@@ -222,15 +188,28 @@ async function startParts(
     metrics,
     log,
     listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),
-    readiness: () => {
-      const checks = lanes.report();
-      // A paused lane is no reason to send clients elsewhere: it takes batches all the same.
-      const ready = checks.some(({ model, state }) => model === null && state === "ok");
-      return { ready, checks };
+    exposeMetrics: async () => {
+      if (!workers) return metrics.registry.metrics();
+      return textOf([await snapshotOf(metrics.registry), ...(await workers.metrics())]);
     },
+    readiness: () => readinessOf(lanes, workers),
     anyHost: config.insecureNoAuth,
   });
   closers.push(() => app.close());
   closers.push(() => log.info("stopping; requests in flight may finish for a few seconds"));
   return app.listen({ host: config.host, port: config.port });
+}
+
+async function readinessOf(lanes: Lanes, workers: Workers | null): Promise<Readiness> {
+  const checks = lanes.report();
+  // A paused lane is no reason to send clients elsewhere: it takes batches all the same.
+  const isKnown = checks.some(({ model, state }) => model === null && state === "ok");
+  if (!workers) return { ready: isKnown, checks };
+  const states = workers.states();
+  const someWork = states.some(({ state }) => state !== "down");
+  return {
+    ready: isKnown && someWork,
+    checks: [...checks, ...(await workers.lanes())],
+    workers: states,
+  };
 }

@@ -44,6 +44,14 @@ const table: Readonly<Record<string, Layer>> = {
     packages: ["@fastify/*", "ajv-formats", "fastify", "typebox"],
   },
   simulator: { layers: ["core"], packages: [] },
+  workers: {
+    layers: ["core", "config", "lanes", "observability"],
+    packages: [],
+    exceptions: {
+      "workers/engine-parts.ts": ["engine", "network", "storage/sql", "upstream"],
+      "workers/worker-main.ts": ["storage/disk"],
+    },
+  },
   cli: {
     layers: ["core", "config"],
     packages: ["commander"],
@@ -250,7 +258,16 @@ describe("the lint rules", () => {
       'import "@fastify/static";',
       'import "node:fs/promises";',
     ];
-    const unequipped = ["batches", "engine", "files", "gateway", "lanes", "projects", "uploads"];
+    const unequipped = [
+      "batches",
+      "engine",
+      "files",
+      "gateway",
+      "lanes",
+      "projects",
+      "uploads",
+      "workers",
+    ];
     const files = ["core", ...unequipped].map((layer) => `${layer}/packages.ts`);
     const expected = files.flatMap((file) =>
       statements

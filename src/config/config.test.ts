@@ -34,6 +34,7 @@ test("an upstream is all a server needs", () => {
   expect(load({ flags: upstream })).toMatchObject({
     host: "127.0.0.1",
     port: 8024,
+    workers: 0,
     dataDir: "./offpeak-data",
     insecureNoAuth: false,
     allowSeveralModels: false,
@@ -41,7 +42,7 @@ test("an upstream is all a server needs", () => {
     cancelGraceMs: 5_000,
     maxAttempts: 5,
     leaseMs: 30_000,
-    shardLines: 1_000,
+    shardLines: 4_000,
     pollMs: 1_000,
     freeSpaceFloorBytes: 256 * 1024 * 1024,
     logLevel: "info",

@@ -84,7 +84,19 @@ export function loadConfig({
     adminKey: readKey("admin_key", sources),
     secretKey: readKey("secret_key", sources),
   };
+  checkWorkers(config);
   return deepFreeze(config);
+}
+
+function checkWorkers({ workers, upstreams }: Config): void {
+  const small = upstreams.find(({ concurrency }) => concurrency < workers);
+  if (small === undefined) return;
+  const { name, concurrency } = small;
+  throw new ConfigError(
+    `workers: ${workers} workers share the requests that each upstream may have in flight, and ` +
+      `${JSON.stringify(name)} may have only ${concurrency}. Set --workers (OFFPEAK_WORKERS, workers) to at most ` +
+      `${concurrency}, or raise limits.concurrency of ${JSON.stringify(name)}.`,
+  );
 }
 
 function readAll<Table extends Record<string, (typeof allSettings)[number]>>(

@@ -13,6 +13,12 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 export const settings = {
   host: setting(["host"], text, "127.0.0.1", "address to listen on"),
   port: setting(["port"], wholeNumber(0, 65_535), 8024, "port to listen on; 0 takes a free one"),
+  workers: setting(
+    ["workers"],
+    wholeNumber(0, 64),
+    0,
+    "processes that run batches beside the one that serves; 0: that one does both",
+  ),
   dataDir: setting(["data_dir"], text, "./offpeak-data", "directory of the database and all files"),
   insecureNoAuth: setting(
     ["insecure_no_auth"],
@@ -56,7 +62,7 @@ export const settings = {
     30_000,
     "how long a process owns a piece of work without renewing",
   ),
-  shardLines: setting(["shard_lines"], wholeNumber(1, 100_000), 1_000, "most lines of one shard"),
+  shardLines: setting(["shard_lines"], wholeNumber(1, 100_000), 4_000, "most lines of one shard"),
   pollMs: setting(
     ["poll_ms"],
     wholeNumber(10, LONGEST_TIMER_MS),

@@ -37,7 +37,7 @@ test.each(cases)("%s", (_what, body, changes, result) => {
 
 /** The members by name, as JSON. */
 function membersOf(bytes: Uint8Array): Map<string, string> {
-  const members = readMembers(bytes, 0, bytes.length);
+  const members = readMembers(bytes);
   expect(repeatedMember(members)).toBeUndefined();
   const json = ({ start, end }: MemberSpan) => new TextDecoder().decode(bytes.subarray(start, end));
   return new Map(members.map((member) => [member.name, json(member)]));

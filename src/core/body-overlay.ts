@@ -12,7 +12,7 @@ export function overlayBody(
   body: Uint8Array,
   changes: Readonly<Record<string, unknown>>,
 ): Uint8Array {
-  const members = readMembers(body, 0, body.length);
+  const members = readMembers(body);
   const edits: Edit[] = [];
   const front = body.indexOf(0x7b) + 1;
   for (const [name, value] of Object.entries(changes)) {
@@ -38,7 +38,7 @@ export function replaceMember(
   name: string,
   { newName, value }: { newName: string; value: unknown },
 ): Uint8Array {
-  const members = readMembers(body, 0, body.length);
+  const members = readMembers(body);
   const at = members.findIndex((member) => member.name === name);
   const before = members[at - 1];
   // From the end of what stands before it, since nobody noted where its name begins.

@@ -21,7 +21,7 @@ test("a repeated custom_id is found wherever the first one stands, before and af
 
 test("all earlier ones with the same hash are named, oldest first", () => {
   const index = new CustomIdIndex();
-  const found: number[][] = [];
+  const found: (readonly number[])[] = [];
   for (let n = 0; n < 4_000; n++) {
     const suspects = index.add(n % 1_000 === 0 ? "same" : `request-${n}`);
     if (suspects.length > 0) found.push(suspects);

@@ -3,9 +3,11 @@
 // caller confirms by reading the earlier line again.
 
 const EMPTY = 0;
+const NONE: readonly number[] = [];
 const FIRST_TABLE_SLOTS = 2048;
 /** Hashes are kept in chunks of so many: one array that doubles would waste as much as it holds. */
-const CHUNK_HASHES = 1024;
+const CHUNK_BITS = 10;
+const CHUNK_HASHES = 1 << CHUNK_BITS;
 /** Part of the table that may be filled. */
 const MAX_LOAD = 7 / 8;
 
@@ -27,7 +29,7 @@ export class CustomIdIndex {
    * Adds the next custom_id. Answers the indexes of earlier ones with the same hash, oldest first:
    * nearly always none.
    */
-  add(customId: string): number[] {
+  add(customId: string): readonly number[] {
     const index = this.#count++;
     if (index % CHUNK_HASHES === 0) this.#chunks.push(new Uint32Array(2 * CHUNK_HASHES));
     this.#hashInto(customId, index);
@@ -54,22 +56,24 @@ export class CustomIdIndex {
   }
 
   #chunkOf(index: number): Uint32Array {
-    return this.#chunks[Math.floor(index / CHUNK_HASHES)] as Uint32Array;
+    return this.#chunks[index >>> CHUNK_BITS] as Uint32Array;
   }
 
   #half(index: number, which: 0 | 1): number {
     return this.#chunkOf(index)[2 * (index % CHUNK_HASHES) + which] as number;
   }
 
-  #place(index: number): number[] {
-    const suspects: number[] = [];
+  #place(index: number): readonly number[] {
+    let suspects = NONE;
     const high = this.#half(index, 0);
     const low = this.#half(index, 1);
     const mask = this.#table.length - 1;
     let slot = low & mask;
     for (let found = this.#found(slot); found !== EMPTY; found = this.#found(slot)) {
       const earlier = found - 1;
-      if (this.#half(earlier, 0) === high && this.#half(earlier, 1) === low) suspects.push(earlier);
+      if (this.#half(earlier, 0) === high && this.#half(earlier, 1) === low) {
+        suspects = [...suspects, earlier];
+      }
       slot = (slot + 1) & mask;
     }
     this.#table[slot] = index + 1;

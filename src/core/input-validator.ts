@@ -16,7 +16,7 @@ export interface InputRules {
   /** OpenAI has one model per file; a setting allows several. */
   allowSeveralModels: boolean;
   /** Whether an upstream serves the model that a line names ("" when it names none). */
-  serves(model: string): boolean;
+  serves: (model: string) => boolean;
   /** The models to name in a refusal. */
   servedModels: readonly string[];
 }
@@ -29,15 +29,20 @@ export interface AcceptedLine {
   /** Position of its model in `InputValidator.models`. */
   modelIndex: number;
   /** Earlier accepted lines whose custom_id may be the same: to be compared, see `repeatCustomId`. */
-  suspects: number[];
+  suspects: readonly number[];
 }
 
-const SPACE_OR_BELOW = 0x20;
+const SPACE = 0x20;
+const TAB = 0x09;
+const CARRIAGE_RETURN = 0x0d;
 const MODELS_IN_MESSAGE = 20;
 
 function isBlank(bytes: Uint8Array): boolean {
   // Only space, tab and carriage return make a line blank; other control bytes are a broken line.
-  return bytes.every((byte) => byte === SPACE_OR_BELOW || byte === 0x09 || byte === 0x0d);
+  for (const byte of bytes) {
+    if (byte !== SPACE && byte !== TAB && byte !== CARRIAGE_RETURN) return false;
+  }
+  return true;
 }
 
 export class InputValidator {

@@ -82,9 +82,11 @@ export function readRequestLine(
     const message = `This line holds more than ${MAX_PARTS} arrays and objects. Expected at most that many.`;
     return refusal(lineNumber, "request_too_complex", null, message);
   }
+  let text: string;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(decoder.decode(bytes));
+    text = decoder.decode(bytes);
+    parsed = JSON.parse(text);
   } catch {
     const message = "This line is not parseable as valid JSON.";
     return refusal(lineNumber, "invalid_json_line", null, message);
@@ -118,11 +120,11 @@ export function readRequestLine(
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     return wrongType(lineNumber, "body", "an object", body);
   }
-  return readBody(bytes, lineNumber, endpoint, customId, body as Record<string, unknown>);
+  return readBody({ bytes, text }, lineNumber, endpoint, customId, body as Record<string, unknown>);
 }
 
 function readBody(
-  bytes: Uint8Array,
+  { bytes, text }: { bytes: Uint8Array; text: string },
   lineNumber: number,
   endpoint: Endpoint,
   customId: string,
@@ -131,9 +133,10 @@ function readBody(
   const model = body["model"] ?? "";
   if (typeof model !== "string") return wrongType(lineNumber, "body.model", "a string", model);
   // An empty prompt is the backend's to judge; an empty model can't be routed.
-  const absent = (name: string) => (body[name] ?? null) === null || (name === "model" && !model);
-  const required = endpoint.modelRequired ? ["model", ...endpoint.required] : endpoint.required;
-  const missing = required.find(absent);
+  const missing =
+    endpoint.modelRequired && !model
+      ? "model"
+      : endpoint.required.find((name) => (body[name] ?? null) === null);
   if (missing !== undefined) {
     const message = `${capitalised(missing)} parameter is required.`;
     return refusal(lineNumber, "invalid_request", `body.${missing}`, message);
@@ -147,7 +150,7 @@ function readBody(
     return wrongType(lineNumber, problem.param, problem.expected, problem.value);
   }
   if (problem) return refusal(lineNumber, problem.code, problem.param, problem.message);
-  const lineMembers = readMembers(bytes, 0, bytes.length, "body");
+  const lineMembers = readMembers(bytes, "body", text);
   const customIdSpan = lineMembers.find(({ name }) => name === "custom_id") as MemberSpan;
   const bodySpan = lineMembers.find(({ name }) => name === "body") as MemberSpan;
   const bodyMembers = bodySpan.members ?? [];

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { Signals } from "./signals.ts";
+import { type Relay, Signals } from "./signals.ts";
 
 const newListener = () => vi.fn<() => void>();
 
@@ -37,4 +37,22 @@ test("a listener may end its listening while it is called", () => {
   signals.on("batch-planned", later);
   signals.emit("batch-planned");
   expect(later).toHaveBeenCalledOnce();
+});
+
+test("a relay hears every signal but those it brings, which reach the listeners and the other relays", () => {
+  const signals = new Signals();
+  const listener = newListener();
+  const [one, other] = [vi.fn<Relay>(), vi.fn<Relay>()];
+  signals.on("batch-created", listener);
+  const end = signals.connect(one);
+  signals.connect(other);
+  signals.emit("batch-created");
+  signals.emit("batch-created", one);
+  expect(listener).toHaveBeenCalledTimes(2);
+  expect(one.mock.calls).toEqual([["batch-created"]]);
+  expect(other.mock.calls).toEqual([["batch-created"], ["batch-created"]]);
+  end();
+  signals.emit("batch-ended");
+  expect(one).toHaveBeenCalledTimes(1);
+  expect(other).toHaveBeenLastCalledWith("batch-ended");
 });

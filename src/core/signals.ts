@@ -1,5 +1,5 @@
-// Wake-ups inside one process: they make things prompt, and polling makes them certain. A signal
-// that nobody hears is no loss, so it carries nothing but its name.
+// Wake-ups: they make things prompt, and polling makes them certain. A signal that nobody hears is no
+// loss, so it carries nothing but its name. Relays take them to other processes.
 
 /**
  * `batch-created`: something to plan. `batch-planned`: shards to claim. `batch-ending`: to stop and assemble.
@@ -12,8 +12,12 @@ export type SignalName =
   | "batch-ended"
   | "bytes-unneeded";
 
+/** Takes a signal elsewhere. What it brings from there it emits as its own `source`. */
+export type Relay = (name: SignalName) => void;
+
 export class Signals {
   readonly #listeners = new Map<SignalName, Set<() => void>>();
+  readonly #relays = new Set<Relay>();
 
   /** Calls `listener` at every later `emit(name)`; returns the function that ends that. */
   on(name: SignalName, listener: () => void): () => void {
@@ -22,7 +26,14 @@ export class Signals {
     return () => listeners.delete(listener);
   }
 
-  emit(name: SignalName): void {
+  /** Calls `relay` at every later `emit` of which it is not the source; returns the function that ends that. */
+  connect(relay: Relay): () => void {
+    this.#relays.add(relay);
+    return () => this.#relays.delete(relay);
+  }
+
+  emit(name: SignalName, source?: Relay): void {
     for (const listener of this.#listeners.get(name) ?? []) listener();
+    for (const relay of this.#relays) if (relay !== source) relay(name);
   }
 }

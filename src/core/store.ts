@@ -81,6 +81,8 @@ export interface Store {
    * The caller holds the data directory's lock, so their owners are dead.
    */
   voidLeases(): Promise<void>;
+  /** Ends the leases of one owner at once; those of others last. The caller knows that it is dead. */
+  voidLeasesOf(owner: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -303,6 +305,7 @@ export interface ShardClaim {
   requestedModel: string;
   firstEntry: number;
   entryCount: number;
+  /** 1 for the first owner. */
   epoch: number;
 }
 

@@ -83,7 +83,7 @@ function formWith(
   loaded: ReadonlyMap<Attachment, AttachedFile>,
 ): RequestBody {
   const referring = new Set(attachments.map(({ rule }) => rule.member));
-  const fields = readMembers(body, 0, body.length)
+  const fields = readMembers(body)
     .filter(({ name }) => !referring.has(name))
     // Numbers as the client wrote them.
     .flatMap(({ name, start, end }) =>

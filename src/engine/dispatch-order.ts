@@ -3,12 +3,14 @@
 // order. Prompts are compared by hashes of growing beginnings, as such caches do by blocks.
 
 import { crc32 } from "node:zlib";
+import { countingSort } from "./counting-sort.ts";
 
 /** Beginnings of the prompt that are hashed, in bytes. Shorter prompts count as a whole. */
 const PREFIX_BYTES = [128, 1024, 8192] as const;
 const LEVELS = PREFIX_BYTES.length;
 /** Lines are kept in chunks of so many: arrays that double would waste as much as they hold. */
-const CHUNK_LINES = 4096;
+const CHUNK_BITS = 12;
+const CHUNK_LINES = 1 << CHUNK_BITS;
 /** Part of a hash table that may be filled. */
 const MAX_LOAD = 7 / 8;
 
@@ -60,7 +62,7 @@ export class DispatchOrder {
   }
 
   #chunkOf(index: number): Chunk {
-    return this.#chunks[Math.floor(index / CHUNK_LINES)] as Chunk;
+    return this.#chunks[index >>> CHUNK_BITS] as Chunk;
   }
 
   #hash(index: number, level: number): number {
@@ -74,16 +76,22 @@ export class DispatchOrder {
   finish(): Uint32Array {
     let order = new Uint32Array(this.#count);
     for (let index = 0; index < order.length; index++) order[index] = index;
+    // What does not share the shortest beginning shares no longer one.
+    const shareNothing = this.#firstSeen(0) === null;
     // Each sorting keeps the order of equals, so the last one weighs most.
-    for (let level = LEVELS - 1; level >= 0; level--) order = sorted(order, this.#firstSeen(level));
-    return this.#severalModels ? sorted(order, this.#models()) : order;
+    for (let level = shareNothing ? -1 : LEVELS - 1; level >= 0; level--) {
+      const ranks = this.#firstSeen(level);
+      if (ranks) order = countingSort(order, ranks);
+    }
+    return this.#severalModels ? countingSort(order, this.#models()) : order;
   }
 
-  /** For each line the first line that has the same hash. */
-  #firstSeen(level: number): Uint32Array {
+  /** For each line the first line that has the same hash; null when each is the first. */
+  #firstSeen(level: number): Uint32Array | null {
     const firsts = new Uint32Array(this.#count);
     const table = new Uint32Array(2 ** Math.ceil(Math.log2(this.#count / MAX_LOAD + 1)));
     const mask = table.length - 1;
+    let shared = 0;
     for (let index = 0; index < this.#count; index++) {
       const hash = this.#hash(index, level);
       let slot = hash & mask;
@@ -93,9 +101,10 @@ export class DispatchOrder {
         first = table[slot] as number;
       }
       if (first === 0) table[slot] = first = index + 1;
+      else shared++;
       firsts[index] = first - 1;
     }
-    return firsts;
+    return shared > 0 ? firsts : null;
   }
 
   /** The model of the line at a position, as it was added. */
@@ -106,28 +115,4 @@ export class DispatchOrder {
   #models(): Uint32Array {
     return new Uint32Array(this.#count).map((_, index) => this.modelOf(index));
   }
-}
-
-/**
- * `order` by the ranks of its elements, equals as they were: a counting sort, which needs no more
- * than two arrays of that length.
- * @param ranks of each element, below the number of elements, or few
- */
-function sorted(order: Uint32Array, ranks: Uint32Array): Uint32Array<ArrayBuffer> {
-  let highest = 0;
-  for (const rank of ranks) highest = Math.max(highest, rank);
-  /** Where the next element of each rank goes. */
-  const next = new Uint32Array(highest + 2);
-  for (const rank of ranks) next[rank + 1] = (next[rank + 1] as number) + 1;
-  for (let rank = 1; rank < next.length; rank++) {
-    next[rank] = (next[rank] as number) + (next[rank - 1] as number);
-  }
-  const result = new Uint32Array(order.length);
-  for (const element of order) {
-    const rank = ranks[element] as number;
-    const place = next[rank] as number;
-    result[place] = element;
-    next[rank] = place + 1;
-  }
-  return result;
 }

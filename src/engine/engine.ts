@@ -1,9 +1,8 @@
-// The engine of a node: plans, runs, assembles and sweeps, each in a loop of its own. It meets the
-// HTTP side only in the Store, the BlobStore, the lanes, and the signals that make things prompt.
+// The engine of a node: plans, runs and assembles, each in a loop of its own. It meets the HTTP side
+// only in the Store, the BlobStore, the lanes, and the signals that make things prompt.
 
 import type { BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
-import { newNodeId } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import type { ProjectLimits } from "../core/project.ts";
 import type { FetchRemote } from "../core/remote-file.ts";
@@ -19,7 +18,6 @@ import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
 import { Planner } from "./planner.ts";
 import { Runner } from "./runner.ts";
-import { Sweeper } from "./sweeper.ts";
 
 export interface EngineSettings {
   limits: Limits;
@@ -33,6 +31,8 @@ export interface EngineSettings {
 }
 
 export interface EngineOptions {
+  /** The node's name in leases: another one for each start of a process. */
+  nodeId: string;
   store: Store;
   blobs: BlobStore;
   lanes: Lanes;
@@ -44,14 +44,7 @@ export interface EngineOptions {
   limitsOf: (projectId: string) => ProjectLimits;
   /** How files are fetched that lines name by URL. */
   fetchRemote: FetchRemote;
-  /** Epoch ms since when no other process has written to these stores; null when others may. */
-  aloneSince: number | null;
 }
-
-const SWEEP_EVERY_MS = 10_000;
-const SWEEP_ORPHANS_EVERY_MS = 3_600_000;
-/** Longest upload that may be under way without a record of its file. */
-const ORPHAN_AGE_MS = 3_600_000;
 
 export class Engine {
   readonly #stopping = new AbortController();
@@ -61,16 +54,15 @@ export class Engine {
   readonly #unsubscribe: (() => void)[];
 
   constructor(options: EngineOptions) {
-    const { store, clock, log, lanes, signals, blobs, settings, aloneSince } = options;
+    const { store, clock, log, lanes, signals, blobs, settings } = options;
     const { signal } = this.#stopping;
-    const leases = new Leases({ owner: newNodeId(), leaseMs: settings.leaseMs, store, clock, log });
-    const loop = (name: string, pollMs: number, tick: (stopping: AbortSignal) => Promise<void>) =>
+    const { leaseMs, pollMs } = settings;
+    const leases = new Leases({ owner: options.nodeId, leaseMs, store, clock, log });
+    const loop = (name: string, tick: (stopping: AbortSignal) => Promise<void>) =>
       new Loop({ name, pollMs, log, tick: () => tick(signal) });
 
     const planner = new Planner({ ...settings, ...options, leases });
     const assembler = new Assembler({ store, blobs, leases, signals, clock, log });
-    const orphanAgeMs = ORPHAN_AGE_MS;
-    const sweeper = new Sweeper({ store, blobs, clock, log, orphanAgeMs, aloneSince });
     const runner = new Runner({
       ...options,
       leases,
@@ -84,17 +76,13 @@ export class Engine {
       onBatchSettled: () => assembling.wake(),
       onRoom: () => running.wake(),
     });
-    const planning = loop("planner", settings.pollMs, (stopping) => planner.tick(stopping));
-    const running = loop("runner", settings.pollMs, (stopping) => runner.tick(stopping));
-    const assembling = loop("assembler", settings.pollMs, (stopping) => assembler.tick(stopping));
-    const sweeping = loop("sweeper", SWEEP_EVERY_MS, (stopping) => sweeper.tick(stopping));
-    const orphans = loop("orphans", SWEEP_ORPHANS_EVERY_MS, (stopping) =>
-      sweeper.sweepOrphans(stopping),
-    );
+    const planning = loop("planner", (stopping) => planner.tick(stopping));
+    const running = loop("runner", (stopping) => runner.tick(stopping));
+    const assembling = loop("assembler", (stopping) => assembler.tick(stopping));
 
     this.#leases = leases;
     this.#runner = runner;
-    this.#loops = [planning, running, assembling, sweeping, orphans];
+    this.#loops = [planning, running, assembling];
     lanes.onChange(() => {
       planning.wake();
       running.wake();
@@ -106,7 +94,6 @@ export class Engine {
         running.wake();
         assembling.wake();
       }),
-      signals.on("bytes-unneeded", () => sweeping.wake()),
     ];
   }
 

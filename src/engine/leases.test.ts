@@ -189,6 +189,19 @@ test("the claim of a batch is renewed along with the shards, and lost in the sam
   expect(lease.lost.aborted).toBe(true);
 });
 
+test("a claim that ends in the same commit as its renewal is not taken for lost", async () => {
+  const inputFileId = await stage.storeFile("");
+  await stage.insertBatch(inputFileId);
+  const leases = leasesOf("node-1");
+  const claim = (await stage.store.batches.claimPlanning("node-1", LEASE_MS, []))!;
+  const lease = leases.holdBatch(claim.batch.id, claim.epoch);
+  const ended = stage.store.batches.failValidation(claim.batch.id, claim.epoch, [], 1);
+  const released = ended.then(() => Promise.resolve()).then(() => lease.release());
+  await Promise.all([second(), released]);
+  expect(lease.lost.aborted).toBe(false);
+  expect(stage.logged()).toEqual([]);
+});
+
 test("what was given back is renewed no more, and the last one ends the timer", async () => {
   const { claim, lease } = await heldShard(leasesOf("node-1"));
   expect(vi.getTimerCount()).toBe(1);

@@ -5,6 +5,7 @@
 // from the *start* of the last renewal that succeeded, so that a node that was suspended stops
 // before anybody else can have taken over.
 
+import { setImmediate as nextTurnOfLoop } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
 import type { ShardProgress, Store } from "../core/store.ts";
 import type { Log } from "../observability/log.ts";
@@ -103,6 +104,8 @@ export class Leases {
         for (const id of await this.#store.batches.renewClaims(this.owner, this.leaseMs, batches))
           lost.add(id);
       }
+      // A claim that was ended just before, perhaps in the same commit, is released within this turn.
+      if (lost.size > 0) await nextTurnOfLoop();
       for (const held of all) {
         // One that was released meanwhile is not ours to speak of any more.
         if (!this.#held.has(held)) continue;

@@ -14,68 +14,76 @@ export interface SplitLine {
 }
 
 /**
- * The lines of `chunks`. Empty ones are counted and left out; so is a leading byte order mark
- * (offsets stay those of the stream); a last line needs no newline. Yields all lines that end in one chunk together; their bytes are
- * good until the next are asked for.
+ * Empty lines are counted and left out; so is a leading byte order mark (offsets stay those of the
+ * stream); a last line needs no newline.
  */
-export async function* splitLines(
-  chunks: AsyncIterable<Uint8Array>,
-  maxLineBytes: number,
-): AsyncGenerator<SplitLine[]> {
-  let number = 0;
-  let start = 0;
-  let held: Uint8Array[] = [];
-  let heldBytes = 0;
-  let tooLong = false;
-  let offset = 0;
+export class LineSplitter {
+  readonly #maxLineBytes: number;
+  #number = 0;
+  /** Of the line that is being read. */
+  #start = 0;
+  /** Bytes of the stream before the current chunk. */
+  #offset = 0;
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #tooLong = false;
 
-  const take = (tail: Uint8Array): SplitLine => {
-    const whole = heldBytes + tail.length;
-    let bytes: Uint8Array | null = null;
-    if (!tooLong && whole <= maxLineBytes)
-      bytes = held.length ? Buffer.concat([...held, tail]) : tail;
-    number++;
-    let lineStart = start;
-    if (number === 1 && bytes && BYTE_ORDER_MARK.every((byte, at) => bytes?.[at] === byte)) {
-      bytes = bytes.subarray(BYTE_ORDER_MARK.length);
-      lineStart += BYTE_ORDER_MARK.length;
-    }
-    held = [];
-    heldBytes = 0;
-    tooLong = false;
-    return { number, start: lineStart, bytes };
-  };
+  constructor(maxLineBytes: number) {
+    this.#maxLineBytes = maxLineBytes;
+  }
 
-  for await (const { buffer, byteOffset, byteLength } of chunks) {
+  /**
+   * The lines that end in the next chunk. Their bytes are those of the chunk, which is no longer
+   * needed once all of them were taken.
+   */
+  *split({ buffer, byteOffset, byteLength }: Uint8Array): Generator<SplitLine> {
     // A Buffer looks for bytes in native code, here and in whoever reads the lines: a third less
     // time for the whole pass.
     const chunk = Buffer.from(buffer, byteOffset, byteLength);
-    const lines: SplitLine[] = [];
     let from = 0;
     for (;;) {
-      if (heldBytes === 0) {
+      if (this.#heldBytes === 0) {
         // A file of nothing but line breaks must not cost an object for each.
-        for (; isEmptyLine(chunk, from); number++) from += chunk[from] === NEWLINE ? 1 : 2;
-        start = offset + from;
+        for (; isEmptyLine(chunk, from); this.#number++) from += chunk[from] === NEWLINE ? 1 : 2;
+        this.#start = this.#offset + from;
       }
       const at = chunk.indexOf(NEWLINE, from);
       if (at < 0) break;
-      const line = take(chunk.subarray(from, at));
-      if (!isEmpty(line)) lines.push(line);
+      const line = this.#take(chunk.subarray(from, at));
+      if (!isEmpty(line)) yield line;
       from = at + 1;
     }
-    offset += chunk.length;
-    if (from < chunk.length) {
-      heldBytes += chunk.length - from;
-      tooLong ||= heldBytes > maxLineBytes;
-      if (tooLong) held = [];
-      else held.push(chunk.subarray(from));
-    }
-    if (lines.length > 0) yield lines;
+    this.#offset += chunk.length;
+    if (from === chunk.length) return;
+    this.#heldBytes += chunk.length - from;
+    this.#tooLong ||= this.#heldBytes > this.#maxLineBytes;
+    if (this.#tooLong) this.#held = [];
+    else this.#held.push(Buffer.from(chunk.subarray(from)));
   }
-  if (heldBytes === 0) return;
-  const last = take(new Uint8Array(0));
-  if (!isEmpty(last)) yield [last];
+
+  /** The last line, when it has no newline. */
+  *end(): Generator<SplitLine> {
+    if (this.#heldBytes === 0) return;
+    const last = this.#take(new Uint8Array(0));
+    if (!isEmpty(last)) yield last;
+  }
+
+  #take(tail: Uint8Array): SplitLine {
+    let bytes: Uint8Array | null = null;
+    if (!this.#tooLong && this.#heldBytes + tail.length <= this.#maxLineBytes) {
+      bytes = this.#heldBytes > 0 ? Buffer.concat([...this.#held, tail]) : tail;
+    }
+    this.#number++;
+    let start = this.#start;
+    if (this.#number === 1 && bytes && BYTE_ORDER_MARK.every((byte, at) => bytes?.[at] === byte)) {
+      bytes = bytes.subarray(BYTE_ORDER_MARK.length);
+      start += BYTE_ORDER_MARK.length;
+    }
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#tooLong = false;
+    return { number: this.#number, start, bytes };
+  }
 }
 
 function isEmpty({ bytes }: SplitLine): boolean {

@@ -1,23 +1,22 @@
-// Validates an input file and builds its plan in one streaming pass. Holds at most 64 bytes a line:
-// entry, prompt hashes and the hash of the custom_id.
+// Builds the plan of a batch from its input: in the planning thread, or at once when the input is
+// small. A plan appears whole or not at all.
 
-import type { ValidationError } from "../core/batch.ts";
-import type { BlobReader, BlobStore } from "../core/blob-store.ts";
-import { type AcceptedLine, type InputRules, InputValidator } from "../core/input-validator.ts";
+import type { BlobStore, BlobWriter } from "../core/blob-store.ts";
+import type { InputRules } from "../core/input-validator.ts";
 import type { NewShard } from "../core/store.ts";
-import { DispatchOrder } from "./dispatch-order.ts";
-import { splitLines, type SplitLine } from "./line-splitter.ts";
-import { encodePlanEntry, encodePlanHeader, PLAN_ENTRY_BYTES, PlanSlice } from "./plan.ts";
+import { PlanPass, type Verdict } from "./plan-pass.ts";
+import type { PassWork, PlanningThread } from "./planning-thread.ts";
 
 export interface PlanInput {
   blobs: BlobStore;
+  thread: PlanningThread;
   inputKey: string;
   rules: InputRules;
   /** Where the plan goes. Nothing is written when the input is refused. */
   planKey: string;
   shardLines: number;
   /** The name under which upstreams know a model. */
-  resolve(requestedModel: string): string;
+  resolve: (requestedModel: string) => string;
   /** Throws when the planning is to be given up. Asked once in a while. */
   checkpoint(): void;
 }
@@ -26,158 +25,60 @@ export type BuiltPlan =
   | {
       ok: true;
       total: number;
-      /** An estimate, by the bytes of the prompts. */
       promptTokens: number;
       models: string[];
       shards: NewShard[];
     }
-  | { ok: false; errors: ValidationError[] };
+  | (Verdict & { ok: false });
 
-const ENTRIES_PER_CHUNK = 8192;
-/** Of English prose, by most tokenizers. */
-const BYTES_PER_TOKEN = 4;
+/** Handing a smaller input to the thread would take longer than the pass. */
+const SMALL_INPUT_BYTES = 1024 * 1024;
 
 /** Reads the input, and writes the plan when all lines keep the rules. */
 export async function buildPlan(input: PlanInput): Promise<BuiltPlan> {
-  const reader = await input.blobs.open(input.inputKey);
+  const { blobs, thread, planKey, rules, shardLines, resolve } = input;
+  const reader = await blobs.open(input.inputKey);
+  let writer: BlobWriter | undefined;
+  const work: PassWork = {
+    reader,
+    rules,
+    shardLines,
+    checkpoint: () => input.checkpoint(),
+    write: async (bytes) => {
+      writer ??= await blobs.create(planKey);
+      await writer.write(bytes);
+    },
+  };
   try {
-    const builder = new PlanBuilder(input, reader);
-    return await builder.build();
+    const isSmall = reader.sizeBytes <= SMALL_INPUT_BYTES;
+    const verdict = await (isSmall ? passAtOnce(work) : thread.run(work));
+    if (!verdict.ok) return verdict;
+    await writer?.commit();
+    const { models } = verdict;
+    const shards = verdict.shards.map(({ modelIndex, ...range }): NewShard => {
+      const requestedModel = models[modelIndex] as string;
+      return { model: resolve(requestedModel), requestedModel, ...range };
+    });
+    return { ...verdict, shards };
+  } catch (error) {
+    await writer?.abort();
+    throw error;
   } finally {
     await reader.close();
   }
 }
 
-class PlanBuilder {
-  readonly #input: PlanInput;
-  readonly #reader: BlobReader;
-  readonly #validator: InputValidator;
-  readonly #order = new DispatchOrder();
-  readonly #chunks: DataView[] = [];
-  #count = 0;
-  #promptTokens = 0;
-
-  constructor(input: PlanInput, reader: BlobReader) {
-    this.#input = input;
-    this.#reader = reader;
-    this.#validator = new InputValidator(input.rules);
+async function passAtOnce({ reader, checkpoint, write, ...options }: PassWork): Promise<Verdict> {
+  checkpoint();
+  const bytes = await reader.read(0, reader.sizeBytes);
+  const readEarlier = (start: number, length: number) => bytes.subarray(start, start + length);
+  const pass = new PlanPass({ ...options, readEarlier });
+  pass.add(bytes);
+  const plan = pass.finish();
+  let piece = plan.next();
+  for (; !piece.done; piece = plan.next()) {
+    checkpoint();
+    await write(piece.value);
   }
-
-  async build(): Promise<BuiltPlan> {
-    const { blobs, inputKey, rules } = this.#input;
-    for await (const lines of splitLines(blobs.read(inputKey), rules.limits.lineSizeBytes)) {
-      this.#input.checkpoint();
-      for (const line of lines) {
-        // Awaiting every line would cost more than checking it.
-        const suspicion = this.#take(line);
-        if (suspicion) await this.#confirm(suspicion, line.number);
-        if (this.#validator.stopped) break;
-      }
-      if (this.#validator.stopped) break;
-    }
-    this.#validator.end();
-    const { errors, models } = this.#validator;
-    if (errors.length > 0) return { ok: false, errors };
-    const shards = await this.#write();
-    return { ok: true, total: this.#count, promptTokens: this.#promptTokens, models, shards };
-  }
-
-  #take({ number, start, bytes }: SplitLine): AcceptedLine | undefined {
-    if (bytes === null) {
-      this.#validator.refuseLongLine(number);
-      return undefined;
-    }
-    const accepted = this.#validator.check(bytes, number);
-    if (!accepted) return undefined;
-    const { line, modelIndex } = accepted;
-    const view = this.#chunkOf(this.#count);
-    encodePlanEntry(view, (this.#count % ENTRIES_PER_CHUNK) * PLAN_ENTRY_BYTES, {
-      lineNumber: number,
-      lineStart: start,
-      lineLength: bytes.length,
-      bodyStart: line.bodySpan.start,
-      bodyLength: line.bodySpan.end - line.bodySpan.start,
-      customIdStart: line.customIdSpan.start,
-      customIdLength: line.customIdSpan.end - line.customIdSpan.start,
-    });
-    this.#count++;
-    // In the order in which a backend reads them, whatever the line's is.
-    const spans = this.#input.rules.endpoint.prompt.flatMap((name) =>
-      line.bodyMembers.filter((member) => member.name === name),
-    );
-    this.#order.add(modelIndex, bytes, spans);
-    const promptBytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
-    this.#promptTokens += Math.ceil(promptBytes / BYTES_PER_TOKEN);
-    return accepted.suspects.length > 0 ? accepted : undefined;
-  }
-
-  #chunkOf(index: number): DataView {
-    const number = Math.floor(index / ENTRIES_PER_CHUNK);
-    let chunk = this.#chunks[number];
-    if (!chunk) {
-      chunk = new DataView(new ArrayBuffer(ENTRIES_PER_CHUNK * PLAN_ENTRY_BYTES));
-      this.#chunks.push(chunk);
-    }
-    return chunk;
-  }
-
-  #entryBytes(index: number): Uint8Array {
-    const at = (index % ENTRIES_PER_CHUNK) * PLAN_ENTRY_BYTES;
-    return new Uint8Array(this.#chunkOf(index).buffer, at, PLAN_ENTRY_BYTES);
-  }
-
-  /** Equal hashes: compare with what really stands in the earlier lines. */
-  async #confirm({ line, suspects }: AcceptedLine, lineNumber: number): Promise<void> {
-    for (const suspect of suspects) {
-      const entry = new PlanSlice(this.#entryBytes(suspect)).entry(0);
-      const start = entry.lineStart + entry.customIdStart;
-      const bytes = await this.#reader.read(start, entry.customIdLength);
-      if (JSON.parse(new TextDecoder().decode(bytes)) !== line.customId) continue;
-      this.#validator.repeatCustomId(line.customId, lineNumber);
-      return;
-    }
-  }
-
-  async #write(): Promise<NewShard[]> {
-    const order = this.#order.finish();
-    const writer = await this.#input.blobs.create(this.#input.planKey);
-    try {
-      await writer.write(encodePlanHeader(order.length));
-      for (let from = 0; from < order.length; from += ENTRIES_PER_CHUNK) {
-        this.#input.checkpoint();
-        const part = order.subarray(from, from + ENTRIES_PER_CHUNK);
-        const bytes = new Uint8Array(part.length * PLAN_ENTRY_BYTES);
-        part.forEach((index, at) => bytes.set(this.#entryBytes(index), at * PLAN_ENTRY_BYTES));
-        await writer.write(bytes);
-      }
-      await writer.commit();
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
-    return this.#cutShards(order);
-  }
-
-  /** Ranges of at most `shardLines` entries; a shard holds one model. */
-  #cutShards(order: Uint32Array): NewShard[] {
-    const modelOf = (position: number) => this.#order.modelOf(order[position] ?? 0);
-    const shards: NewShard[] = [];
-    let first = 0;
-    while (first < order.length) {
-      const modelIndex = modelOf(first);
-      let end = first + 1;
-      while (
-        end < order.length &&
-        end - first < this.#input.shardLines &&
-        modelOf(end) === modelIndex
-      ) {
-        end++;
-      }
-      const requestedModel = this.#validator.models[modelIndex] ?? "";
-      const model = this.#input.resolve(requestedModel);
-      shards.push({ model, requestedModel, firstEntry: first, entryCount: end - first });
-      first = end;
-    }
-    return shards;
-  }
+  return piece.value;
 }

@@ -32,7 +32,7 @@ export interface PlanEntry {
   customIdLength: number;
 }
 
-export function encodePlanHeader(entryCount: number): Uint8Array {
+export function encodePlanHeader(entryCount: number): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(PLAN_HEADER_BYTES);
   header.set(MAGIC);
   const view = new DataView(header.buffer);

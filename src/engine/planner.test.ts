@@ -292,12 +292,12 @@ describe("a batch goes on `validating`", () => {
   test("when the node stops in between; the next one plans it", async () => {
     const id = await inserted(lines("a", "b"));
     const stopping = new AbortController();
-    const read = vi.spyOn(stage.blobs, "read").mockImplementationOnce(async function* (key) {
+    const opened = vi.spyOn(stage.blobs, "open").mockImplementationOnce((key) => {
       stopping.abort();
-      yield* stage.blobs.read(key);
+      return stage.blobs.open(key);
     });
     await plannerOf().tick(stopping.signal);
-    expect(read).toHaveBeenCalled();
+    expect(opened).toHaveBeenCalled();
     expect(await batchOf(id)).toMatchObject({ status: "validating" });
     await plannerOf().tick(never);
     expect(await batchOf(id)).toMatchObject({
@@ -311,9 +311,9 @@ test("a batch that is cancelled while it is planned is left to the assembler, wi
   const id = await inserted(lines("a", "b"));
   const onEnding = vi.fn<() => void>();
   signals.on("batch-ending", onEnding);
-  vi.spyOn(stage.blobs, "read").mockImplementationOnce(async function* (key) {
+  vi.spyOn(stage.blobs, "open").mockImplementationOnce(async (key) => {
     await stage.store.batches.requestCancel("default", id, stage.clock.now());
-    yield* stage.blobs.read(key);
+    return stage.blobs.open(key);
   });
   await plannerOf().tick(never);
   expect(await batchOf(id)).toMatchObject({ status: "cancelling", planKey: null });

@@ -21,6 +21,7 @@ import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Leases } from "./leases.ts";
 import { buildPlan } from "./plan-builder.ts";
+import { PlanningThread } from "./planning-thread.ts";
 
 export interface PlannerOptions {
   store: Store;
@@ -48,6 +49,7 @@ class ModelsUnknown extends Error {
 
 export class Planner {
   readonly #options: PlannerOptions;
+  readonly #thread = new PlanningThread();
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -62,6 +64,7 @@ export class Planner {
       if (!claim) return;
       if ((await this.#plan(claim, stopping)) === "waiting") waiting.push(claim.batch.id);
     }
+    await this.#thread.end();
   }
 
   async #plan(claim: BatchClaim, stopping: AbortSignal): Promise<"done" | "waiting"> {
@@ -131,6 +134,7 @@ export class Planner {
     const planKey = blobKeys.plan(batch.id, epoch);
     const plan = await buildPlan({
       blobs,
+      thread: this.#thread,
       inputKey: file.blobKey,
       planKey,
       shardLines: this.#options.shardLines,

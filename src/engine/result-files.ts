@@ -5,7 +5,7 @@ import type { BlobReader, BlobStore, BlobWriter } from "../core/blob-store.ts";
 import { errorLine, type LineClass } from "../core/result-line.ts";
 import { PLAN_ENTRY_BYTES, PLAN_HEADER_BYTES, PlanSlice } from "./plan.ts";
 import type { ResultIndex, ResultPlace } from "./result-index.ts";
-import { readSpans } from "./span-reader.ts";
+import { SpanReader } from "./span-reader.ts";
 
 export interface ResultFilesOptions {
   blobs: BlobStore;
@@ -29,7 +29,7 @@ export interface WrittenFiles {
   errorBytes: number | null;
 }
 
-const WINDOW_BYTES = 1024 * 1024;
+const WINDOW_BYTES = 2 * 1024 * 1024;
 const WINDOW_LINES = 1024;
 const COPY_BYTES = 1024 * 1024;
 const MAX_OPEN_JOURNALS = 64;
@@ -43,28 +43,45 @@ export async function writeResultFiles(options: ResultFilesOptions): Promise<Wri
   }
 }
 
+/** Lines that follow each other in the input, in memory: those of the output, then those of the error file. */
+interface Lines {
+  kind: "lines";
+  output: Uint8Array;
+  error: Uint8Array;
+  /** Where the next window begins. */
+  end: number;
+}
+
+/** One line that is in a blob of its own. */
+interface BlobLine {
+  kind: "blob";
+  lineClass: LineClass;
+  key: string;
+  end: number;
+}
+
 class ResultFiles {
   readonly #options: ResultFilesOptions;
   readonly #writers: Partial<Record<LineClass, BlobWriter>> = {};
   readonly #journals = new Map<number, BlobReader>();
+  readonly #spans = new SpanReader();
+  /** Used in turn: one is being written while the other is filled. */
+  readonly #memory: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)];
+  #loading: Promise<Lines | BlobLine> | null = null;
 
   constructor(options: ResultFilesOptions) {
     this.#options = options;
   }
 
   async write(): Promise<WrittenFiles> {
-    let window: ResultPlace[] = [];
-    let windowBytes = 0;
-    for (const place of this.#options.index.places()) {
-      window.push(place);
-      windowBytes += place.result?.length ?? 0;
-      if (windowBytes >= WINDOW_BYTES || window.length >= WINDOW_LINES) {
-        await this.#writeWindow(window);
-        window = [];
-        windowBytes = 0;
-      }
+    const { count } = this.#options.index;
+    this.#load(0);
+    while (this.#loading) {
+      const window = await this.#loading;
+      this.#loading = null;
+      if (window.end < count) this.#load(window.end);
+      await this.#put(window);
     }
-    await this.#writeWindow(window);
     await this.#writers.output?.commit();
     await this.#writers.error?.commit();
     return {
@@ -73,27 +90,77 @@ class ResultFiles {
     };
   }
 
-  async #writeWindow(places: readonly ResultPlace[]): Promise<void> {
+  /** Begins to load the window that begins at a position. */
+  #load(first: number): void {
     this.#options.checkpoint();
-    const lines = new Array<Uint8Array>(places.length);
-    const wanted = new Map<number, number[]>();
-    const unfinished: number[] = [];
+    this.#loading = this.#window(first);
+    // A failure is told when its turn comes.
+    this.#loading.catch(() => undefined);
+  }
+
+  async #window(first: number): Promise<Lines | BlobLine> {
+    const { index } = this.#options;
+    const place = index.place(first);
+    if (place.result?.inBlob) return this.#blobLine(place.result, first + 1);
+    const places: ResultPlace[] = [];
+    let resultBytes = 0;
+    for (let at = first; at < index.count && places.length < WINDOW_LINES; at++) {
+      const next = index.place(at);
+      resultBytes += next.result?.length ?? 0;
+      if (next.result?.inBlob || (resultBytes > WINDOW_BYTES && at > first)) break;
+      places.push(next);
+    }
+    return this.#lines(places, first + places.length);
+  }
+
+  async #lines(places: readonly ResultPlace[], end: number): Promise<Lines> {
+    const unfinished = await this.#unfinishedLines(places);
+    const lengthOf = (at: number) => places[at]?.result?.length ?? unfinished.get(at)?.length ?? 0;
+    const sizes = { output: 0, error: 0 };
     for (const [at, { result }] of places.entries()) {
+      sizes[result?.lineClass ?? "error"] += lengthOf(at);
+    }
+    const memory = this.#nextMemory(sizes.output + sizes.error);
+    const next = { output: 0, error: sizes.output };
+    const wanted = new Map<number, { start: number; length: number; to: number }[]>();
+    for (const [at, { result }] of places.entries()) {
+      const to = next[result?.lineClass ?? "error"];
+      next[result?.lineClass ?? "error"] += lengthOf(at);
       if (!result) {
-        unfinished.push(at);
+        memory.set(unfinished.get(at) as Uint8Array, to);
         continue;
       }
-      const positions = wanted.get(result.journal);
-      if (positions) positions.push(at);
-      else wanted.set(result.journal, [at]);
+      const { journal, start, length } = result;
+      const spans = wanted.get(journal);
+      if (spans) spans.push({ start, length, to });
+      else wanted.set(journal, [{ start, length, to }]);
     }
-    for (const [journal, positions] of wanted) {
-      const spans = positions.map((at) => places[at]?.result ?? { start: 0, length: 0 });
-      const bytes = await readSpans(await this.#journal(journal), spans);
-      positions.forEach((at, nth) => (lines[at] = bytes[nth] ?? new Uint8Array(0)));
+    for (const [journal, spans] of wanted) {
+      await this.#spans.read(await this.#journal(journal), spans, (nth, bytes) =>
+        memory.set(bytes, spans[nth]?.to),
+      );
     }
-    await this.#makeUnfinished(unfinished, places, lines);
-    await this.#put(places, lines);
+    const output = memory.subarray(0, sizes.output);
+    const error = memory.subarray(sizes.output, sizes.output + sizes.error);
+    return { kind: "lines", output, error, end };
+  }
+
+  #nextMemory(length: number): Uint8Array {
+    const [, other] = this.#memory;
+    const memory =
+      other.length >= length ? other : Buffer.allocUnsafeSlow(Math.max(length, WINDOW_BYTES));
+    this.#memory.unshift(memory);
+    this.#memory.length = 2;
+    return memory;
+  }
+
+  async #blobLine(result: NonNullable<ResultPlace["result"]>, end: number): Promise<BlobLine> {
+    const { journal, start, length, lineClass } = result;
+    let key = "";
+    await this.#spans.read(await this.#journal(journal), [{ start, length }], (_, bytes) => {
+      key = new TextDecoder().decode(bytes);
+    });
+    return { kind: "blob", lineClass, key, end };
   }
 
   async #journal(number: number): Promise<BlobReader> {
@@ -109,56 +176,42 @@ class ResultFiles {
     return reader;
   }
 
-  /** Error lines for lines that have no result; their custom_ids are read from the input. */
-  async #makeUnfinished(
-    positions: readonly number[],
-    places: readonly ResultPlace[],
-    lines: Uint8Array[],
-  ): Promise<void> {
+  /** Error lines for places that have no result, by position; their custom_ids are read from the input. */
+  async #unfinishedLines(places: readonly ResultPlace[]): Promise<Map<number, Uint8Array>> {
     const { plan, input, unfinished, newLineId } = this.#options;
-    if (positions.length === 0) return;
+    const lines = new Map<number, Uint8Array>();
+    const positions = [...places.keys()].filter((at) => !places[at]?.result);
+    if (positions.length === 0) return lines;
     if (!unfinished) throw new Error(`line ${places[positions[0] ?? 0]?.lineNumber} has no result`);
-    const entries = await readSpans(
-      plan,
-      positions.map((at) => ({
-        start: PLAN_HEADER_BYTES + (places[at]?.planIndex ?? 0) * PLAN_ENTRY_BYTES,
-        length: PLAN_ENTRY_BYTES,
-      })),
-    );
-    const customIds = await readSpans(
-      input,
-      entries.map((bytes) => {
-        const { lineStart, customIdStart, customIdLength } = new PlanSlice(bytes).entry(0);
-        return { start: lineStart + customIdStart, length: customIdLength };
-      }),
-    );
-    positions.forEach((at, nth) => {
-      lines[at] = errorLine(newLineId(), customIds[nth] ?? new Uint8Array(0), unfinished);
+    const entries = positions.map((at) => ({
+      start: PLAN_HEADER_BYTES + (places[at]?.planIndex ?? 0) * PLAN_ENTRY_BYTES,
+      length: PLAN_ENTRY_BYTES,
+    }));
+    const customIds = positions.map(() => ({ start: 0, length: 0 }));
+    await this.#spans.read(plan, entries, (nth, bytes) => {
+      const { lineStart, customIdStart, customIdLength } = new PlanSlice(bytes).entry(0);
+      customIds[nth] = { start: lineStart + customIdStart, length: customIdLength };
     });
+    // Ids in the order of the input.
+    const ids = positions.map(() => newLineId());
+    await this.#spans.read(input, customIds, (nth, customId) => {
+      lines.set(positions[nth] as number, errorLine(ids[nth] as string, customId, unfinished));
+    });
+    return lines;
   }
 
-  /** Hands the window's lines to the two files, in order. */
-  async #put(places: readonly ResultPlace[], lines: readonly Uint8Array[]): Promise<void> {
-    const gathered: Record<LineClass, Uint8Array[]> = { output: [], error: [] };
-    for (const [at, { result }] of places.entries()) {
-      const lineClass = result?.lineClass ?? "error";
-      const line = lines[at] ?? new Uint8Array(0);
-      if (!result?.inBlob) {
-        gathered[lineClass].push(line);
-        continue;
-      }
-      await this.#append(lineClass, gathered[lineClass].splice(0));
-      await this.#copyBlob(lineClass, new TextDecoder().decode(line));
+  async #put(window: Lines | BlobLine): Promise<void> {
+    if (window.kind === "blob") {
+      await this.#copyBlob(window);
+      return;
     }
-    await this.#append("output", gathered.output);
-    await this.#append("error", gathered.error);
+    for (const lineClass of ["output", "error"] as const) {
+      const lines = window[lineClass];
+      if (lines.length > 0) await (await this.#writer(lineClass)).write(lines);
+    }
   }
 
-  async #append(lineClass: LineClass, lines: readonly Uint8Array[]): Promise<void> {
-    if (lines.length > 0) await (await this.#writer(lineClass)).write(Buffer.concat(lines));
-  }
-
-  async #copyBlob(lineClass: LineClass, key: string): Promise<void> {
+  async #copyBlob({ lineClass, key }: BlobLine): Promise<void> {
     const writer = await this.#writer(lineClass);
     const blob = await this.#options.blobs.open(key);
     try {
@@ -181,6 +234,7 @@ class ResultFiles {
 
   /** Closes what is open; a file that was not committed leaves no trace. */
   async close(): Promise<void> {
+    await this.#loading?.catch(() => undefined);
     for (const reader of this.#journals.values()) await reader.close();
     await this.#writers.output?.abort();
     await this.#writers.error?.abort();

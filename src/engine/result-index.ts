@@ -2,6 +2,7 @@
 // number, so that output can be written in the order of the input.
 
 import type { LineClass } from "../core/result-line.ts";
+import { countingSort } from "./counting-sort.ts";
 import type { PlanSlice } from "./plan.ts";
 
 /** Where one line's result is. */
@@ -27,7 +28,8 @@ const ERROR = 2;
 const IN_BLOB = 4;
 
 export class ResultIndex {
-  readonly #count: number;
+  /** Lines of the batch. */
+  readonly count: number;
   /** Sorted once all are added; the others are aligned with it. */
   #lineNumbers: Uint32Array;
   #planIndexes: Uint32Array;
@@ -38,7 +40,7 @@ export class ResultIndex {
   #added = 0;
 
   constructor(count: number) {
-    this.#count = count;
+    this.count = count;
     this.#lineNumbers = new Uint32Array(count);
     this.#planIndexes = new Uint32Array(count);
     this.#flags = new Uint8Array(count);
@@ -60,7 +62,12 @@ export class ResultIndex {
   sort(): void {
     const lines = this.#lineNumbers;
     if (lines.every((line, at) => at === 0 || (lines[at - 1] ?? 0) < line)) return;
-    this.#planIndexes.sort((a, b) => (lines[a] ?? 0) - (lines[b] ?? 0));
+    // By the lower half of the numbers and then by the upper one: comparing a million of them would
+    // hold up the event loop for a second.
+    for (const shift of [0, 16]) {
+      const halves = lines.map((line) => (line >>> shift) & 0xffff);
+      this.#planIndexes = countingSort(this.#planIndexes, halves);
+    }
     this.#lineNumbers = this.#planIndexes.map((index) => lines[index] ?? 0);
   }
 
@@ -76,8 +83,10 @@ export class ResultIndex {
   }
 
   #find(lineNumber: number): number {
+    // Where it is in an input without blank lines.
+    if (this.#lineNumbers[lineNumber - 1] === lineNumber) return lineNumber - 1;
     let low = 0;
-    let high = this.#count - 1;
+    let high = this.count - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
       const line = this.#lineNumbers[middle] ?? 0;
@@ -88,24 +97,22 @@ export class ResultIndex {
     throw new Error(`a journal has a result for line ${lineNumber}, which the plan does not have`);
   }
 
-  /** All lines in the order of the input. */
-  *places(): Generator<ResultPlace> {
-    for (let at = 0; at < this.#count; at++) {
-      const flags = this.#flags[at] ?? NONE;
-      yield {
-        lineNumber: this.#lineNumbers[at] ?? 0,
-        planIndex: this.#planIndexes[at] ?? 0,
-        result:
-          flags === NONE
-            ? null
-            : {
-                lineClass: (flags & OUTPUT) !== 0 ? "output" : "error",
-                inBlob: (flags & IN_BLOB) !== 0,
-                journal: this.#journals[at] ?? 0,
-                start: this.#starts[at] ?? 0,
-                length: this.#lengths[at] ?? 0,
-              },
-      };
-    }
+  /** The line at a position in the input, lines that are not requests left out. */
+  place(at: number): ResultPlace {
+    const flags = this.#flags[at] ?? NONE;
+    return {
+      lineNumber: this.#lineNumbers[at] ?? 0,
+      planIndex: this.#planIndexes[at] ?? 0,
+      result:
+        flags === NONE
+          ? null
+          : {
+              lineClass: (flags & OUTPUT) !== 0 ? "output" : "error",
+              inBlob: (flags & IN_BLOB) !== 0,
+              journal: this.#journals[at] ?? 0,
+              start: this.#starts[at] ?? 0,
+              length: this.#lengths[at] ?? 0,
+            },
+    };
   }
 }

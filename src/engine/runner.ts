@@ -12,7 +12,6 @@ import {
   type ShardClaim,
   type Store,
 } from "../core/store.ts";
-import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -24,6 +23,7 @@ import type { Leases } from "./leases.ts";
 import { PlanDamagedError, type PlanSlice, readPlanSlice } from "./plan.ts";
 import type { RunEnd, ShardRunSettings } from "./shard-run-options.ts";
 import { ShardRun } from "./shard-run.ts";
+import { lowWater, ShardsAtHand } from "./shards-at-hand.ts";
 import { takeOver } from "./take-over.ts";
 import { WaitingReasons } from "./waiting-reasons.ts";
 
@@ -46,22 +46,14 @@ export interface RunnerOptions {
 
 /** Batches looked at for claims in one go. */
 const RUNNABLE_LIMIT = 200;
-/** Shards that are run at the same time for one model, so that small batches are not stuck behind large ones. */
-const MAX_RUNS_PER_MODEL = 16;
-/** The same while those at hand don't keep the lanes full, because batches are tiny. */
-const MAX_SMALL_RUNS_PER_MODEL = 512;
-/** The next shard is claimed while there are still so many rounds of requests in those at hand. */
-const ROUNDS_AHEAD = 4;
-
+/** Claimed at the same time, for such claims share a commit of the Store. */
+const CLAIMS_AT_ONCE = 8;
+/** How often it is looked whether there is disk space, and whether windows are over. */
+const LOOK_EVERY_MS = 250;
 /** No claims for so long after a journal could not be written. */
 const STORAGE_PAUSE_MS = 5_000;
 /** How long a batch keeps its place when others wait for one. */
 const TIME_SLICE_MS = 5_000;
-
-/** Unsent lines below which the next shard is wanted. */
-function lowWater(lanes: readonly Lane[]): number {
-  return ROUNDS_AHEAD * lanes.reduce((sum, lane) => sum + lane.concurrency, 0);
-}
 
 /** Whether somebody must mend a file before the batch can be run. Anything else may pass by itself. */
 function isDamage(error: unknown): error is Error {
@@ -84,6 +76,7 @@ export class Runner {
   readonly #servedAt = new Map<string, number>();
   /** After a failure of the storage nothing is claimed for a while, or it would be tried over and over. */
   #heldUntilMs = 0;
+  #lookAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -91,9 +84,8 @@ export class Runner {
   }
 
   async tick(stopping: AbortSignal): Promise<void> {
-    const { store, freeSpace, clock, onBatchSettled } = this.#options;
-    await freeSpace.check();
-    if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
+    const { store } = this.#options;
+    await this.#lookAround();
     await this.#stopEnded();
     // What waits for a paused lane would only stand in front of what can be run.
     const paused = this.#pausedDemands();
@@ -103,6 +95,16 @@ export class Runner {
     for (const run of this.#runs.values()) run.pump();
     this.#options.lanes.publishInFlight();
     await this.#explain(runnable, paused);
+  }
+
+  /** Notices what comes with time alone. */
+  async #lookAround(): Promise<void> {
+    const { store, freeSpace, clock, onBatchSettled } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#lookAtMs) return;
+    this.#lookAtMs = nowMs + LOOK_EVERY_MS;
+    await freeSpace.check();
+    if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
   }
 
   /** Where all lanes are paused, and a shard is at hand whose lines find out when they can go on. */
@@ -137,25 +139,46 @@ export class Runner {
   }
 
   async #claim(runnable: RunnableBatch[], stopping: AbortSignal): Promise<void> {
-    const { store, leases, clock } = this.#options;
     let candidates = runnable;
     while (!stopping.aborted) {
       candidates = candidates.filter(({ batchId }) => !this.#broken.has(batchId));
-      // Every claim changes whose turn it is.
-      const active = this.#activeBatches();
-      const next = byTurn(candidates, active, this.#servedAt)
-        .map((batch) => ({ batch, models: this.#wantedModels(batch, active) }))
-        .find(({ models }) => models.length > 0);
-      if (!next) break;
-      const { batch, models } = next;
-      const claimedAtMs = clock.monotonicMs();
-      const { owner, leaseMs } = leases;
-      const query = { models, owner, leaseMs, limit: 1 };
-      const [claim] = await store.shards.claim(batch.batchId, query);
-      const isRunning = claim !== undefined && (await this.#open(claim, claimedAtMs));
-      if (!isRunning) candidates = candidates.filter((candidate) => candidate !== batch);
+      const next = this.#nextClaims(candidates);
+      if (next.length === 0) break;
+      const claimedAtMs = this.#options.clock.monotonicMs();
+      const claims = await Promise.all(
+        next.map(({ batch, models }) => this.#claimShard(batch.batchId, models)),
+      );
+      const refused = new Set<RunnableBatch>();
+      for (const [at, { batch }] of next.entries()) {
+        const claim = claims[at];
+        // One after the other: lines of the first are sent while the journals of the next are read.
+        const isRunning = claim !== undefined && (await this.#open(claim, claimedAtMs));
+        if (!isRunning) refused.add(batch);
+      }
+      candidates = candidates.filter((candidate) => !refused.has(candidate));
     }
     this.#makeRoom(candidates);
+  }
+
+  /** Of which batches shards are to be claimed now, one each, and of which of their models. */
+  #nextClaims(candidates: readonly RunnableBatch[]): { batch: RunnableBatch; models: string[] }[] {
+    const active = this.#activeBatches();
+    const atHand = new ShardsAtHand(this.#options.lanes, this.#runs.values());
+    const claims: { batch: RunnableBatch; models: string[] }[] = [];
+    for (const batch of byTurn(candidates, active, this.#servedAt)) {
+      const models = atHand.wanted(batch, active.has(batch.batchId));
+      if (models.length === 0) continue;
+      atHand.expect(batch, models);
+      if (claims.push({ batch, models }) === CLAIMS_AT_ONCE) break;
+    }
+    return claims;
+  }
+
+  async #claimShard(batchId: string, models: string[]): Promise<ShardClaim | undefined> {
+    const { store, leases } = this.#options;
+    const { owner, leaseMs } = leases;
+    const [claim] = await store.shards.claim(batchId, { models, owner, leaseMs, limit: 1 });
+    return claim;
   }
 
   #activeBatches(): Set<string> {
@@ -174,22 +197,6 @@ export class Runner {
       .filter((run) => waiting.models.includes(run.claim.model) && run.mayYield)
       .find(({ claim }) => (this.#servedAt.get(claim.batchId) ?? 0) < before)
       ?.stop("yield");
-  }
-
-  /** The models of the batch of which another shard is wanted now. */
-  #wantedModels(batch: RunnableBatch, active: ReadonlySet<string>): string[] {
-    return batch.models.filter((model) => {
-      const lanes = this.#options.lanes.lanesFor(batch.endpoint, model);
-      const runs = [...this.#runs.values()].filter(
-        ({ claim }) => claim.model === model && claim.endpoint === batch.endpoint,
-      );
-      // A paused lane needs one shard, whose lines find out when it can go on.
-      const isPaused = lanes.every((lane) => lane.pausedBecause(batch.endpoint) !== null);
-      if (isPaused) return lanes.length > 0 && runs.length === 0;
-      const unsent = runs.reduce((sum, run) => sum + run.unsent, 0);
-      if (unsent < lowWater(lanes)) return runs.length < MAX_SMALL_RUNS_PER_MODEL;
-      return !active.has(batch.batchId) && runs.length < MAX_RUNS_PER_MODEL;
-    });
   }
 
   async #open(claim: ShardClaim, claimedAtMs: number): Promise<boolean> {
@@ -212,7 +219,8 @@ export class Runner {
         plan,
         input,
         takenOver,
-        lowWater: lowWater(lanes),
+        // Of shards that take turns each has but a share of what is left.
+        lowWater: Math.ceil(lowWater(lanes) / (this.#runs.size + 1)),
         onLow: this.#options.onRoom,
         isHeld: () => this.#options.freeSpace.reason !== null,
       });
@@ -264,8 +272,14 @@ export class Runner {
   async #explain(runnable: RunnableBatch[], paused: readonly Demand[]): Promise<void> {
     const { lanes, freeSpace, store } = this.#options;
     const reasons = new Map<string, string | null>();
+    const known = new Map<string, string | null>();
+    const pausedBecause = (endpoint: string, model: string) => {
+      const key = `${endpoint} ${model}`;
+      if (!known.has(key)) known.set(key, lanes.pausedBecause(endpoint, model));
+      return known.get(key) ?? null;
+    };
     const note = (batchId: string, held: string | null, endpoint: string, models: string[]) => {
-      const pauses = models.map((model) => lanes.pausedBecause(endpoint, model));
+      const pauses = models.map((model) => pausedBecause(endpoint, model));
       // One model that moves is enough for the batch to move.
       const pause = pauses.includes(null) ? null : (pauses[0] ?? null);
       const reason = held ?? this.#broken.get(batchId) ?? pause;

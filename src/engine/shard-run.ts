@@ -348,7 +348,7 @@ export class ShardRun implements LaneSource {
   }
 
   #abortFlights(): void {
-    for (const { call } of [...this.#flights.members]) call?.abort();
+    for (const { call } of this.#flights.members.slice()) call?.abort();
   }
 
   async #close(): Promise<void> {

@@ -46,16 +46,23 @@ export async function stageBlob(
   let checkAtBytes = SPACE_CHECK_BYTES;
   const writer = await blobs.create(blobKey);
   const hash = createHash("sha256");
+  let writing: Promise<unknown> = Promise.resolve();
   try {
     for await (const chunk of content) {
-      if (writer.sizeBytes + chunk.length > maxSizeBytes) throw tooLarge();
       hash.update(chunk);
-      await writer.write(chunk);
+      await writing;
+      if (writer.sizeBytes + chunk.length > maxSizeBytes) throw tooLarge();
+      // The next chunk arrives and is hashed meanwhile.
+      writing = writer.write(chunk);
+      // Its failure is told when its turn comes.
+      writing.catch(() => undefined);
       if (writer.sizeBytes < checkAtBytes) continue;
       checkAtBytes = writer.sizeBytes + SPACE_CHECK_BYTES;
       await requireSpace();
     }
+    await writing;
   } catch (error) {
+    await writing.catch(() => undefined);
     await writer.abort();
     throw error;
   }

@@ -58,7 +58,9 @@ export interface AppParts {
   metrics: Metrics;
   log: Log;
   listModels: () => readonly Model[];
-  readiness: () => Readiness;
+  /** For Prometheus, of all processes. */
+  exposeMetrics: () => Promise<string>;
+  readiness: () => Promise<Readiness>;
   /** Whether requests may name the server by any Host even without keys; false while it listens on loopback only. */
   anyHost: boolean;
 }
@@ -163,6 +165,8 @@ function addHooks(app: App, { metrics, keys, anyHost }: AppParts): void {
   app.addHook("preClose", async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();
   });
+  // A client that has said all it has to say may close its side, and still wants its answer.
+  Object.assign(app.server, { httpAllowHalfOpen: true });
   app.addHook("onSend", async (_request, reply) => {
     reply.header("openai-processing-ms", Math.round(reply.elapsedTime));
   });

@@ -7,11 +7,16 @@ import type { ModelStore } from "../core/store.ts";
 import type { Upstream } from "../core/upstream.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { ExclusiveUse } from "./exclusive-use.ts";
+import { ExclusiveUse, type SharedTurn } from "./exclusive-use.ts";
 import { type ConcurrencyLimit, Lane } from "./lane.ts";
 
 export interface LanesOptions {
-  upstreams: readonly { upstream: Upstream; concurrency: number }[];
+  upstreams: readonly {
+    upstream: Upstream;
+    concurrency: number;
+    /** Where other processes send to the upstream too. */
+    turn?: SharedTurn | undefined;
+  }[];
   modelAliases: Readonly<Record<string, string>>;
   models: ModelStore;
   clock: Clock;
@@ -58,9 +63,9 @@ export class Lanes {
   constructor(options: LanesOptions) {
     this.#options = options;
     this.#aliases = new Map(Object.entries(options.modelAliases));
-    this.#members = options.upstreams.map(({ upstream, concurrency }) => ({
+    this.#members = options.upstreams.map(({ upstream, concurrency, turn }) => ({
       upstream,
-      exclusiveUse: new ExclusiveUse(),
+      exclusiveUse: new ExclusiveUse(turn),
       limit: { current: () => concurrency },
       models: upstream.configuredModels && new Set(upstream.configuredModels),
       areStored: false,

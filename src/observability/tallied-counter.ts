@@ -27,7 +27,7 @@ export class TalliedCounter<Labels extends string> {
 
   /** The tally of these labels, always the same one: keep it, and add to its count. */
   tally(labels: LabelValues<Labels>): Tally {
-    const key = JSON.stringify(Object.entries(labels).toSorted());
+    const key = JSON.stringify(labels);
     let tally = this.#tallies.get(key);
     if (!tally) this.#tallies.set(key, (tally = { count: 0, labels }));
     return tally;

@@ -245,7 +245,7 @@ export class HttpUpstream implements Upstream {
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer) clearInterval(this.#timer);
-    for (const call of [...this.#calls.members]) call.abort();
+    for (const call of this.#calls.members.slice()) call.abort();
     for (const { lost } of this.#verifying.values()) {
       for (const { sending } of lost) sending.tell({ kind: "aborted" });
     }

@@ -76,6 +76,7 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
   const logger = createLog("debug", { write: (line) => log.push(line) });
   const keys = new ApiKeys({ keys: store.keys, clock, log: logger, adminKey: options.adminKey });
   const secrets = new SecretBox("a-key-for-tests");
+  const metrics = createMetrics(() => store.batches.countByStatus());
   const app = buildApp({
     files: new FileService(kept),
     uploads: new UploadService({ ...kept, uploads }),
@@ -91,10 +92,11 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
       refusalOfUrl: () => undefined,
       sendNow: () => Promise.resolve({ status: 200, error: null }),
     }),
-    metrics: createMetrics(() => store.batches.countByStatus()),
+    metrics,
+    exposeMetrics: () => metrics.registry.metrics(),
     log: logger,
     listModels: () => models,
-    readiness: () => readiness,
+    readiness: () => Promise.resolve(readiness),
     anyHost: options.anyHost ?? false,
   });
   const baseUrl = await app.listen({ host: "127.0.0.1", port: 0 });

@@ -8,6 +8,7 @@ import { newBatchId, newFileId } from "../../src/core/ids.ts";
 import { defaultLimits } from "../../src/core/limits.ts";
 import type { ShardClaim, Store } from "../../src/core/store.ts";
 import { buildPlan } from "../../src/engine/plan-builder.ts";
+import { PlanningThread } from "../../src/engine/planning-thread.ts";
 import { createLog, type Log } from "../../src/observability/log.ts";
 import { openDiskBlobStore } from "../../src/storage/disk/disk-blob-store.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
@@ -117,6 +118,7 @@ export async function openEngineStage(): Promise<EngineStage> {
       const planKey = blobKeys.plan(id, claim.epoch);
       const plan = await buildPlan({
         blobs,
+        thread: new PlanningThread(),
         inputKey: blobKeys.file(inputFileId),
         planKey,
         shardLines: options.shardLines ?? 1_000,

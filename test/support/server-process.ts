@@ -178,9 +178,11 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Asks it to stop, and waits until it has. */
-  async terminate(): Promise<ServerExit & { afterMs: number }> {
+  async terminate(
+    signal: "SIGINT" | "SIGTERM" = "SIGTERM",
+  ): Promise<ServerExit & { afterMs: number }> {
     const startedMs = performance.now();
-    this.#child.kill("SIGTERM");
+    this.#child.kill(signal);
     const exit = await this.#exited;
     return { ...exit, afterMs: performance.now() - startedMs };
   }

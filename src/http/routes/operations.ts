@@ -16,14 +16,31 @@ export interface ReadinessCheck {
   reason: string | null;
 }
 
+export interface WorkerCheck {
+  number: number;
+  state: string;
+  /** Null when nothing is wrong. */
+  reason: string | null;
+}
+
 export interface Readiness {
   ready: boolean;
   checks: readonly ReadinessCheck[];
+  /** Left out where there are none. */
+  workers?: readonly WorkerCheck[];
 }
 
 export function addOperationsRoutes(
   app: App,
-  { readiness, metrics }: { readiness: () => Readiness; metrics: Metrics },
+  {
+    readiness,
+    metrics,
+    exposeMetrics,
+  }: {
+    readiness: () => Promise<Readiness>;
+    metrics: Metrics;
+    exposeMetrics: () => Promise<string>;
+  },
 ): void {
   app.get(
     "/healthz",
@@ -35,10 +52,10 @@ export function addOperationsRoutes(
   app.get(
     "/readyz",
     { schema: { operationId: "getReadiness", tags, response: { 200: checked, 503: checked } } },
-    (_request, reply) => {
-      const { ready, checks } = readiness();
+    async (_request, reply) => {
+      const { ready, checks, workers } = await readiness();
       if (!ready) reply.code(503).header("retry-after", LONGEST_RETRY_AFTER_SECONDS);
-      return { ready, checks: [...checks] };
+      return { ready, checks: [...checks], ...(workers && { workers: [...workers] }) };
     },
   );
 
@@ -52,7 +69,6 @@ export function addOperationsRoutes(
         response: { 200: { description: "Metrics for Prometheus.", content } },
       },
     },
-    async (_request, reply) =>
-      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    async (_request, reply) => reply.type(metrics.registry.contentType).send(await exposeMetrics()),
   );
 }

@@ -18,6 +18,16 @@ export const ReadinessObject = Type.Object(
         reason: nullable(Type.String({ description: "Null when nothing is wrong" })),
       }),
     ),
+    workers: Type.Optional(
+      Type.Array(
+        Type.Object({
+          number: Type.Integer(),
+          state: Type.String({ description: "running, starting or down" }),
+          reason: nullable(Type.String({ description: "Null when nothing is wrong" })),
+        }),
+        { description: "Present where worker processes run the batches" },
+      ),
+    ),
   },
   { $id: "Readiness", description: "Whether batches can be worked on, and what is in the way." },
 );

@@ -1,5 +1,6 @@
 // The BlobStore in a directory: `blobs/` holds one file for each key, `tmp/` what is not committed yet.
-// A blob appears by a rename after its bytes are synced; the caller holds the data directory's lock.
+// A blob appears by a rename after its bytes are synced. Each process that writes has its own folder for
+// what is not committed; the caller holds the data directory's lock, or is a worker of who does.
 
 import type { EventEmitter } from "node:events";
 import { open, opendir, rm, stat, statfs, unlink } from "node:fs/promises";
@@ -16,10 +17,19 @@ import { isFileError, isMissing } from "./file-error.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Opens the store in `directory`, creating it if need be, and clears what a crash left unfinished. */
-export async function openDiskBlobStore({ directory }: { directory: string }): Promise<BlobStore> {
+/**
+ * Opens the store in `directory`, creating it if need be, and clears what a crash left unfinished: all of it,
+ * or only that of one worker, given by its number.
+ */
+export async function openDiskBlobStore({
+  directory,
+  worker,
+}: {
+  directory: string;
+  worker?: number;
+}): Promise<BlobStore> {
   const blobs = join(directory, "blobs");
-  const unfinished = join(directory, "tmp");
+  const unfinished = join(directory, "tmp", worker === undefined ? "" : `worker-${worker}`);
   await rm(unfinished, { recursive: true, force: true });
   await createFolder(blobs);
   await createFolder(unfinished);

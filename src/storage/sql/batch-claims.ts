@@ -7,13 +7,16 @@ import type { BatchClaim, BatchStore } from "../../core/store.ts";
 import { toOneBatch } from "./batch-record.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { idsOf, numberOf, textOf } from "./sql-database.ts";
+import { hasAny, idsOf, numberOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 type BatchClaims = Pick<
   BatchStore,
   "claimPlanning" | "claimAssembling" | "renewClaims" | "releaseClaim"
 >;
+
+const anyToPlan = sql`select 1 from batches where batches.status = 'validating' limit 1`;
+const anyToAssemble = sql`select 1 from batches where batches.ending is not null and batches.ended = 0 limit 1`;
 
 export function batchClaims(database: SqlDatabase): BatchClaims {
   /** Takes the oldest free batch for which `condition` holds. */
@@ -41,18 +44,21 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
   }
 
   return {
-    claimPlanning: (owner, leaseMs, except) =>
-      database.write((tx) =>
+    claimPlanning: async (owner, leaseMs, except) => {
+      if (!(await hasAny(database, anyToPlan))) return undefined;
+      return database.write((tx) =>
         claimOldest(
           tx,
           owner,
           leaseMs,
           sql`batches.status = 'validating' and batches.id not in ${idsOf(database, tx, except)}`,
         ),
-      ),
+      );
+    },
 
-    claimAssembling: (owner, leaseMs) =>
-      database.write((tx) =>
+    claimAssembling: async (owner, leaseMs) => {
+      if (!(await hasAny(database, anyToAssemble))) return undefined;
+      return database.write((tx) =>
         claimOldest(
           tx,
           owner,
@@ -61,7 +67,8 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
             select 1 from shards where shards.batch_id = batches.id
             and shards.lease_owner is not null and not ${isFree(database, "shards")})`,
         ),
-      ),
+      );
+    },
 
     renewClaims: (owner, leaseMs, claims) =>
       database.write(async (tx) => {

@@ -14,7 +14,7 @@ import { insertFile } from "./file-store.ts";
 import { noteObject } from "./idempotency-store.ts";
 import { givenBack } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { numberOf, textOf } from "./sql-database.ts";
+import { hasAny, numberOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 type BatchLifecycle = Pick<
@@ -108,17 +108,19 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
         });
       }),
 
-    expireDue: (now) =>
-      database.write(async (tx) => {
+    expireDue: async (now) => {
+      const isDue = sql<boolean>`batches.status = 'in_progress' and batches.ending is null and batches.expires_at <= ${now}`;
+      if (!(await hasAny(database, sql`select 1 from batches where ${isDue} limit 1`))) return [];
+      return database.write(async (tx) => {
         const rows = await tx
           .updateTable("batches")
           .set({ ending: "expired" })
-          .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
-          .where("expires_at", "<=", now)
+          .where(isDue)
           .returning("id")
           .execute();
         return rows.map((row) => row.id);
-      }),
+      });
+    },
 
     finish: (batchId, epoch, result) =>
       database.write(async (tx) => {
@@ -144,7 +146,7 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           .updateTable("batches")
           .set({ swept: 1 })
           .where("id", "=", batchId)
-          .where("ended", "=", 1)
+          .where("ended", "=", sql.lit(1))
           .executeTakeFirst();
         if (numUpdatedRows === 0n) return;
         // Journals go with their shards.

@@ -48,7 +48,7 @@ export async function selectPage(
   const { rows } = await sql<BatchRow>`
     select batches.* from ${sql.join(tables, sql` cross join `)}
     where ${sql.join(conditions, sql` and `)}
-    order by ${seq} desc limit ${limit + 1}`.execute(tx);
+    order by ${seq} desc limit ${sql.lit(limit + 1)}`.execute(tx);
   return toPage(rows, limit);
 }
 
@@ -90,7 +90,7 @@ async function rarestFirst(tx: Tx, sources: readonly Source[]): Promise<readonly
     const { rows } = await sql<{ batches: number }>`
       select count(*) as batches from (
         select 1 from ${candidate.table}
-        where ${sql.join(candidate.conditions, sql` and `)} limit ${MANY}
+        where ${sql.join(candidate.conditions, sql` and `)} limit ${sql.lit(MANY)}
       ) as met`.execute(tx);
     counted.push({ source: candidate, batches: rows[0]!.batches });
   }

@@ -8,7 +8,7 @@ import type { BatchStore, Demand, RunnableBatch } from "../../core/store.ts";
 import { selectPage } from "./batch-pages.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
 import { isFree } from "./lease.ts";
-import { idsOf, textOf } from "./sql-database.ts";
+import { hasAny, idsOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 type BatchQueries = Pick<
@@ -23,16 +23,24 @@ type BatchQueries = Pick<
   | "countByStatus"
 >;
 
+/** Literal, for the partial index. */
+const isRunning = sql<boolean>`batches.status = 'in_progress' and batches.ending is null`;
+
 export function batchQueries(database: SqlDatabase): BatchQueries {
-  /** The batch has a shard that can be claimed, of a demand that is wanted, and of the model if one is given. */
+  /** The batch has a shard of the model that can be claimed, of a demand that is wanted. */
   function hasFreeShard(
     model: RawBuilder<boolean>,
     except: readonly Demand[],
   ): RawBuilder<boolean> {
     return sql`exists (select 1 from shards where shards.batch_id = batches.id
-      and shards.done = 0 and ${isFree(database, "shards")} and ${model}
-      and not exists (select 1 from ${database.elements(except)}
-        where ${textOf("endpoint")} = batches.endpoint and ${textOf("model")} = shards.model))`;
+      and shards.done = 0 and ${isFree(database, "shards")} and ${model}${isWanted(except)})`;
+  }
+
+  function isWanted(except: readonly Demand[]): RawBuilder<boolean> {
+    // Left out where it says nothing: a third less time for the list.
+    if (except.length === 0) return sql``;
+    return sql` and not exists (select 1 from ${database.elements(except)}
+      where ${textOf("endpoint")} = batches.endpoint and ${textOf("model")} = shards.model)`;
   }
 
   return {
@@ -53,8 +61,10 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         return { data: await toBatches(database, tx, data), hasMore };
       }),
 
-    listRunnable: (limit, except = []) =>
-      database.read(async (tx) => {
+    listRunnable: async (limit, except = []) => {
+      if (!(await hasAny(database, sql`select 1 from batches where ${isRunning} limit 1`)))
+        return [];
+      return database.read(async (tx) => {
         const rows = await tx
           .selectFrom("batches")
           .innerJoin("batch_models", "batch_models.batch_id", "batches.id")
@@ -70,7 +80,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
             query
               .selectFrom("batches")
               .select("seq")
-              .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
+              .where(isRunning)
               .where(hasFreeShard(sql`true`, except))
               .orderBy("seq")
               .limit(limit),
@@ -93,7 +103,8 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           batches.set(row.id, batch);
         }
         return [...batches.values()];
-      }),
+      });
+    },
 
     endings: (batchIds) =>
       database.read(async (tx) => {
@@ -101,7 +112,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           .selectFrom("batches")
           .select(["id", "ending"])
           .where("id", "in", idsOf(database, tx, batchIds))
-          .where((is) => is.or([is("ending", "is not", null), is("ended", "=", 1)]))
+          .where((is) => is.or([is("ending", "is not", null), is("ended", "=", sql.lit(1))]))
           .execute();
         return new Map(rows.map((row) => [row.id, row.ending]));
       }),
@@ -112,7 +123,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           .updateTable("batches")
           .set({ waiting_reason: reason })
           .where("id", "in", idsOf(database, tx, batchIds))
-          .where("ended", "=", 0)
+          .where("ended", "=", sql.lit(0))
           .where("waiting_reason", "is distinct from", reason)
           .execute();
       }),
@@ -122,7 +133,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         await tx
           .updateTable("batches")
           .set({ waiting_reason: reason })
-          .where(sql<boolean>`batches.status = 'in_progress' and batches.ending is null`)
+          .where(isRunning)
           .where("endpoint", "=", endpoint)
           .where("waiting_reason", "is distinct from", reason)
           .where("id", "not in", idsOf(database, tx, except))

@@ -26,7 +26,8 @@ export async function changeStatus(
     .updateTable("batches")
     .set({ ...also, status: to, [`${to}_at`]: at })
     .where("id", "=", batch.id)
-    .where("status", "=", from)
+    // A literal, as wherever a partial index is about the column (see SqliteStatements).
+    .where("status", "=", sql.lit(from))
     .executeTakeFirst();
   if (numUpdatedRows === 0n) throw new ConflictError(`Batch ${batch.id} is not ${from} any more.`);
   await count(tx, from, -1);

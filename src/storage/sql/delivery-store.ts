@@ -7,7 +7,7 @@ import { NotFoundError } from "../../core/store.ts";
 import type { WebhookStore } from "../../core/webhook-store.ts";
 import type { Webhook, WebhookDelivery } from "../../core/webhook.ts";
 import type { WebhookDeliveryRow } from "./schema.ts";
-import { idsOf } from "./sql-database.ts";
+import { hasAny, idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 import { eventsOf, toWebhook } from "./webhook-store.ts";
 
@@ -33,12 +33,15 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
         await insertDeliveries(tx, [event]);
       }),
 
-    claimDue: (now, leaseMs, limit, except = []) =>
-      database.write(async (tx) => {
+    claimDue: async (now, leaseMs, limit, except = []) => {
+      const isDue = sql<boolean>`webhook_deliveries.next_attempt_at <= ${now}`;
+      if (!(await hasAny(database, sql`select 1 from webhook_deliveries where ${isDue} limit 1`)))
+        return [];
+      return database.write(async (tx) => {
         const due = await tx
           .selectFrom("webhook_deliveries")
           .selectAll()
-          .where("next_attempt_at", "<=", now)
+          .where(isDue)
           .where("webhook_id", "not in", idsOf(database, tx, except))
           .orderBy("next_attempt_at")
           .orderBy("seq")
@@ -63,7 +66,8 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           },
           webhook: webhooks.get(row.webhook_id)!,
         }));
-      }),
+      });
+    },
 
     recordAttempt: (deliveryId, attempt, { at, status, error, nextAttemptAt }) =>
       database.write(async (tx) => {
@@ -79,7 +83,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           })
           .where("id", "=", deliveryId)
           .where("attempts", "=", attempt)
-          .where("claimed", "=", 1)
+          .where("claimed", "=", sql.lit(1))
           .execute();
       }),
 

@@ -2,10 +2,11 @@
 // The stores rely on transactions being serializable: what they read stays true until they commit.
 
 import { sql } from "kysely";
-import type { AliasedRawBuilder, Expression, RawBuilder, Transaction } from "kysely";
+import type { AliasedRawBuilder, Expression, Kysely, RawBuilder } from "kysely";
 import type { Tables } from "./schema.ts";
 
-export type Tx = Transaction<Tables>;
+/** What queries are made of and run on, inside one transaction. */
+export type Tx = Kysely<Tables>;
 
 export interface SqlDatabase {
   /** Where the data is, for messages. */
@@ -41,4 +42,12 @@ export function numberOf(member: string): RawBuilder<number> {
 /** A query for the ids of a list, to be used with `in`. */
 export function idsOf(database: SqlDatabase, tx: Tx, ids: readonly string[]) {
   return tx.selectFrom(database.elements(ids.map((id) => ({ id })))).select(textOf("id").as("id"));
+}
+
+/**
+ * Whether the query has a row. What looks for work again and again asks this before it writes: an idle
+ * server then takes no write lock, and builds no larger query.
+ */
+export function hasAny(database: SqlDatabase, query: RawBuilder<unknown>): Promise<boolean> {
+  return database.read(async (tx) => (await query.execute(tx)).rows.length > 0);
 }

@@ -40,6 +40,13 @@ export function sqlStore(database: SqlDatabase): Store {
         await voidDeliveryClaims(tx);
       }),
 
+    voidLeasesOf: (owner) =>
+      database.write(async (tx) => {
+        for (const table of ["batches", "shards"] as const) {
+          await tx.updateTable(table).set(givenBack).where("lease_owner", "=", owner).execute();
+        }
+      }),
+
     close: () => database.close(),
   };
 }

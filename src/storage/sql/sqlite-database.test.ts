@@ -68,6 +68,64 @@ it("leaves nothing of a transaction that throws", async () => {
   expect(await saved(database)).toEqual(["kept"]);
 });
 
+it("commits together the writes that are asked for together, and answers none before", async () => {
+  const path = await temporaryPath();
+  const database = await openDatabase(path);
+  const other = new DatabaseSync(path);
+  onTestFinished(() => other.close());
+  const committed = () => other.prepare("select count(*) as n from upstream_models").get()!["n"];
+  const { promise: gate, resolve: openGate } = Promise.withResolvers<void>();
+  const isInside = Promise.withResolvers<void>();
+  const answered: string[] = [];
+  const first = database.write((tx) => save(tx, "first")).then(() => answered.push("first"));
+  const second = database
+    .write(async (tx) => {
+      await save(tx, "second");
+      isInside.resolve();
+      await gate;
+    })
+    .then(() => answered.push("second"));
+  await isInside.promise;
+  expect([committed(), answered]).toEqual([0, []]);
+  openGate();
+  await Promise.all([first, second]);
+  expect([committed(), answered]).toEqual([2, ["first", "second"]]);
+});
+
+it("leaves nothing of a write that throws, and all of those that were committed with it", async () => {
+  const database = await openDatabase();
+  const outcomes = await Promise.allSettled([
+    database.write((tx) => save(tx, "before")),
+    database.write(async (tx) => {
+      await save(tx, "undone");
+      throw new Error("changed my mind");
+    }),
+    database.write((tx) => save(tx, "before")),
+    database.write((tx) => save(tx, "after")),
+  ]);
+  expect(outcomes.map(({ status }) => status)).toEqual([
+    "fulfilled",
+    "rejected",
+    "rejected",
+    "fulfilled",
+  ]);
+  expect(await saved(database)).toEqual(["after", "before"]);
+});
+
+it("answers truly when the space ends in the middle of writes that share a commit", async () => {
+  const database = await openDatabase();
+  await database.read((tx) => sql`pragma max_page_count = 1`.execute(tx));
+  const names = Array.from({ length: 20 }, (_, at) => `upstream ${at} ${"x".repeat(3_000)}`);
+  const outcomes = await Promise.allSettled(
+    names.map((name) => database.write((tx) => save(tx, name))),
+  );
+  const kept = names.filter((_, at) => outcomes[at]?.status === "fulfilled");
+  expect(kept.length).toBeLessThan(names.length);
+  expect(await saved(database)).toEqual(kept.toSorted());
+  await database.read((tx) => sql`pragma max_page_count = 100000`.execute(tx));
+  await database.write((tx) => save(tx, "room again"));
+});
+
 it("refuses a transaction inside a transaction, instead of waiting for itself for ever", async () => {
   const database = await openDatabase();
   await expect(database.write(() => saved(database))).rejects.toThrow("inside another one");

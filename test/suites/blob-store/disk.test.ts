@@ -99,3 +99,19 @@ it("writes and reads a large blob in the memory of a small one", async () => {
   expect(readBytes).toBe(chunks * chunk.length);
   expect(process.memoryUsage.rss() - before).toBeLessThan(readBytes / 2);
 });
+
+it("has a folder for each worker, who clears only its own", async () => {
+  const directory = await temporaryFolder();
+  const server = await openDiskBlobStore({ directory });
+  const [first, second] = [1, 2].map((worker) => ({ directory, worker }));
+  const stores = [server, await openDiskBlobStore(first!), await openDiskBlobStore(second!)];
+  const writers = await Promise.all(stores.map((store, index) => store.create(`a/${index}`)));
+  for (const [index, writer] of writers.entries()) await writer.write(patternBytes(index + 1));
+  await stores[1]!.close();
+  const restarted = await openDiskBlobStore(first!);
+  const left = await readdir(join(directory, "tmp"), { recursive: true });
+  expect(left.toSorted()).toEqual(["1", "worker-1", "worker-2", "worker-2/1"]);
+  for (const index of [0, 2]) await writers[index]!.commit();
+  expect(await keysOf(restarted, "a/")).toEqual(["a/0", "a/2"]);
+  for (const store of [server, stores[2]!, restarted]) await store.close();
+});

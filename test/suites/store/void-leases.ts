@@ -44,6 +44,23 @@ export function voidLeaseCases(open: OpenStore): void {
     ]);
   });
 
+  it("frees what one owner has claimed, and nothing of another's", async () => {
+    const { store, peer } = await open();
+    await store.batches.insert(aBatch("theirs"));
+    await claimPlanningOf(store, "theirs");
+    await plannedBatch(store, "running");
+    const [shard] = await claimShards(store, "running", 1);
+    const query = { models: ["model-a"], owner: OTHER_NODE, leaseMs: LEASE_MS, limit: 1 };
+    const [kept] = await peer.shards.claim("running", query);
+    await store.voidLeasesOf(NODE);
+    await store.voidLeasesOf("nobody");
+    expect((await peer.batches.claimPlanning(OTHER_NODE, LEASE_MS, []))?.batch.id).toBe("theirs");
+    const lost = { shardId: shard!.shardId, epoch: shard!.epoch, progress: progressOf(1) };
+    const held = { shardId: kept!.shardId, epoch: kept!.epoch, progress: progressOf(1) };
+    expect(await store.shards.renew(NODE, LEASE_MS, [lost])).toEqual([shard!.shardId]);
+    expect(await peer.shards.renew(OTHER_NODE, LEASE_MS, [held])).toEqual([]);
+  });
+
   it("ends the claims themselves: their owners are dead", async () => {
     const { store } = await open();
     await batchStates["finalizing"]!(store, "ending");

@@ -1,10 +1,9 @@
-// Kysely's driver for node:sqlite: one connection, statements prepared once. SQLite itself never
-// waits for a lock, for that would stop the event loop; what finds the database busy is tried again.
+// The connection to node:sqlite on which all statements run, prepared once. SQLite itself never waits
+// for a lock, for that would stop the event loop; what finds the database busy is tried again.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CompiledQuery } from "kysely";
-import type { DatabaseConnection, Driver, QueryResult, TransactionSettings } from "kysely";
+import type { CompiledQuery, DatabaseConnection, QueryResult } from "kysely";
 import { StorageFullError } from "../../core/store.ts";
 
 const SQLITE_BUSY = 5;
@@ -17,60 +16,21 @@ class DatabaseBusyError extends Error {
   override readonly name = "DatabaseBusyError";
 }
 
-/** Whoever opened `database` closes it. */
-export class SqliteDriver implements Driver {
-  readonly #database: DatabaseSync;
-  readonly #connection: SqliteConnection;
-
-  constructor(database: DatabaseSync, options: { busyLimitMs: number }) {
-    this.#database = database;
-    this.#connection = new SqliteConnection(database, options.busyLimitMs);
-  }
-
-  async init(): Promise<void> {}
-
-  async acquireConnection(): Promise<DatabaseConnection> {
-    return this.#connection;
-  }
-
-  /** What writes takes the write lock at once: a lock taken later could not be waited for. */
-  async beginTransaction(_: DatabaseConnection, settings: TransactionSettings): Promise<void> {
-    const readOnly = settings.accessMode === "read only";
-    await this.#run(readOnly ? "begin" : "begin immediate");
-  }
-
-  async commitTransaction(): Promise<void> {
-    await this.#run("commit");
-  }
-
-  async rollbackTransaction(): Promise<void> {
-    // A full disk, for one, makes SQLite roll back by itself.
-    if (this.#database.isTransaction) await this.#run("rollback");
-  }
-
-  async releaseConnection(): Promise<void> {}
-
-  async destroy(): Promise<void> {}
-
-  async #run(command: string): Promise<void> {
-    await this.#connection.executeQuery(CompiledQuery.raw(command));
-  }
-}
-
 interface Prepared {
   statement: StatementSync;
   returnsRows: boolean;
 }
 
-class SqliteConnection implements DatabaseConnection {
+/** Whoever opened `database` closes it. */
+export class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
   readonly #busyLimitMs: number;
   /** In order of use, the least recent first. */
   readonly #prepared = new Map<string, Prepared>();
 
-  constructor(database: DatabaseSync, busyLimitMs: number) {
+  constructor(database: DatabaseSync, options: { busyLimitMs: number }) {
     this.#database = database;
-    this.#busyLimitMs = busyLimitMs;
+    this.#busyLimitMs = options.busyLimitMs;
   }
 
   executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
@@ -79,6 +39,13 @@ class SqliteConnection implements DatabaseConnection {
       const values = parameters as SQLInputValue[];
       if (returnsRows) return { rows: statement.all(...values) as R[] };
       return { rows: [], numAffectedRows: BigInt(statement.run(...values).changes) };
+    });
+  }
+
+  /** Runs a statement that has neither values nor rows. */
+  run(command: string): Promise<void> {
+    return retryWhileBusy(this.#busyLimitMs, () => {
+      this.#prepare(command).statement.run();
     });
   }
 
