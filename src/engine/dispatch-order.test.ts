@@ -23,13 +23,21 @@ function orderOf(lines: readonly Line[]): number[] {
 
 const levels = [128, 1024, 8192];
 
-/** The order as the file's comment has it, told with the prompts themselves. */
+/**
+ * The order as the file's comment has it, told with the prompts themselves. Of the first one with a
+ * beginning of 128 bytes no more than that is compared.
+ */
 function expectedOrder(lines: readonly Line[]): number[] {
-  const ranks = lines.map(({ prompt, model = 0 }) => [
+  const shortest = lines.map(({ prompt }) => prompt.slice(0, 128));
+  const compared = lines.map(({ prompt }, index) =>
+    shortest.indexOf(shortest[index]!) === index ? shortest[index]! : prompt,
+  );
+  const ranks = lines.map(({ model = 0 }, index) => [
     model,
-    ...levels.map((length) =>
-      lines.findIndex((line) => line.prompt.slice(0, length) === prompt.slice(0, length)),
-    ),
+    ...levels.map((length) => {
+      const beginning = compared[index]!.slice(0, length);
+      return compared.findIndex((prompt) => prompt.slice(0, length) === beginning);
+    }),
   ]);
   return lines
     .map((_, index) => index)
@@ -55,7 +63,7 @@ test("lines with the same beginning are adjacent, where the first of them stands
   expect(orderOf(lines)).toEqual([0, 3, 5, 1, 4, 2]);
 });
 
-test("a longer common beginning counts inside a shorter one", () => {
+test("a longer common beginning counts inside a shorter one, but for the first line of that", () => {
   const shared = system("s", 128);
   const lines = [
     { prompt: `${shared}${system("a", 900)}1` },
@@ -63,8 +71,9 @@ test("a longer common beginning counts inside a shorter one", () => {
     { prompt: "other" },
     { prompt: `${shared}${system("a", 900)}3` },
     { prompt: `${shared}${system("b", 900)}4` },
+    { prompt: `${shared}${system("a", 900)}5` },
   ];
-  expect(orderOf(lines)).toEqual([0, 3, 1, 4, 2]);
+  expect(orderOf(lines)).toEqual([0, 1, 4, 3, 5, 2]);
 });
 
 test("what differs behind the longest beginning stays in the order of the file", () => {

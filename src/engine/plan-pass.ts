@@ -103,8 +103,11 @@ export class PlanPass {
 
   #accept(accepted: AcceptedLine, bytes: Uint8Array, number: number, start: number): void {
     const { line, modelIndex, suspects } = accepted;
-    const view = this.#chunkOf(this.#count);
-    encodePlanEntry(view, (this.#count % ENTRIES_PER_CHUNK) * PLAN_ENTRY_BYTES, {
+    const at = this.#count % ENTRIES_PER_CHUNK;
+    if (at === 0) {
+      this.#chunks.push(new DataView(new ArrayBuffer(ENTRIES_PER_CHUNK * PLAN_ENTRY_BYTES)));
+    }
+    encodePlanEntry(this.#chunkOf(this.#count), at * PLAN_ENTRY_BYTES, {
       lineNumber: number,
       lineStart: start,
       lineLength: bytes.length,
@@ -142,13 +145,7 @@ export class PlanPass {
   }
 
   #chunkOf(index: number): DataView<ArrayBuffer> {
-    const number = Math.floor(index / ENTRIES_PER_CHUNK);
-    let chunk = this.#chunks[number];
-    if (!chunk) {
-      chunk = new DataView(new ArrayBuffer(ENTRIES_PER_CHUNK * PLAN_ENTRY_BYTES));
-      this.#chunks.push(chunk);
-    }
-    return chunk;
+    return this.#chunks[Math.floor(index / ENTRIES_PER_CHUNK)] as DataView<ArrayBuffer>;
   }
 
   /** The entries of lines, in their order. */
@@ -173,15 +170,12 @@ export class PlanPass {
   #cutShards(order: Uint32Array): (Verdict & { ok: true })["shards"] {
     const share = Math.ceil(order.length / SHARDS_OF_LARGE_FILE);
     const shardLines = Math.min(this.#options.shardLines, Math.max(SMALL_SHARD_LINES, share));
-    const modelOf = (position: number) => this.#order.modelOf(order[position] as number);
     const shards: (Verdict & { ok: true })["shards"] = [];
-    let first = 0;
-    while (first < order.length) {
-      const modelIndex = modelOf(first);
-      let end = first + 1;
-      while (end < order.length && end - first < shardLines && modelOf(end) === modelIndex) end++;
-      shards.push({ modelIndex, firstEntry: first, entryCount: end - first });
-      first = end;
+    for (const [position, index] of order.entries()) {
+      const modelIndex = this.#order.modelOf(index);
+      const last = shards.at(-1);
+      if (last?.modelIndex === modelIndex && last.entryCount < shardLines) last.entryCount++;
+      else shards.push({ modelIndex, firstEntry: position, entryCount: 1 });
     }
     return shards;
   }

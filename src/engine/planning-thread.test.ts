@@ -116,6 +116,10 @@ test("when the thread ends, the pass under way says so, and the next one starts 
     "the planning thread has ended: it was told to",
   );
   expect(await thread.run(workOn(line("1")))).toMatchObject({ ok: true, total: 1 });
+  // Also while the last one is still ending.
+  const ended = thread.end();
+  expect(await thread.run(workOn(line("2")))).toMatchObject({ ok: true, total: 1 });
+  await ended;
 });
 
 test("a thread that runs out of memory fails its pass with the reason, and nothing else", async () => {

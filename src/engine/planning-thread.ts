@@ -65,7 +65,9 @@ export class PlanningThread implements AsyncDisposable {
   /** Ends the thread; a pass under way fails. The next pass starts another one. */
   async end(): Promise<void> {
     clearTimeout(this.#idleTimer);
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    this.#lose("it was told to");
+    await worker?.terminate();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -80,14 +82,18 @@ export class PlanningThread implements AsyncDisposable {
     const worker = new Worker(WORKER, { resourceLimits });
     // It is no reason for the process to stay.
     worker.unref();
-    let reason = "it was told to";
+    let reason = "it does not say why";
     worker.on("error", (error) => (reason = String(error)));
     worker.on("exit", () => {
-      if (this.#worker !== worker) return;
-      this.#worker = null;
-      this.#pass?.fail(new Error(`the planning thread has ended: ${reason}`));
+      if (this.#worker === worker) this.#lose(reason);
     });
     return worker;
+  }
+
+  /** There is no thread any more: the pass it had fails, and the next one gets another. */
+  #lose(reason: string): void {
+    this.#worker = null;
+    this.#pass?.fail(new Error(`the planning thread has ended: ${reason}`));
   }
 }
 
