@@ -1,6 +1,6 @@
 // Writes the journal of one shard under one epoch. A result counts once it is durable: `append`
-// calls back then. Each flush takes all that has gathered and begins when the last one returns, so
-// that the load itself makes the batches.
+// calls back then. Each flush takes all that has gathered and begins when the last one returns (a
+// little later while records come fast), so that the load itself makes the batches.
 
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { BlobLog, BlobStore } from "../core/blob-store.ts";

@@ -3,7 +3,7 @@
 import type { Dispatcher } from "undici";
 import type { Clock } from "../core/clock.ts";
 import type { Rostered } from "../core/roster.ts";
-import type { UpstreamCall } from "../core/upstream.ts";
+import type { UpstreamCall, UpstreamOutcome } from "../core/upstream.ts";
 import { describeNetworkError } from "../network/network-error.ts";
 import { readRetryAfter } from "../network/retry-after.ts";
 import type { AnswerIntake, Receiving } from "./answer-intake.ts";
@@ -19,19 +19,11 @@ export interface HttpCallOptions {
 
 /** How a call ended, as far as the call itself can tell. */
 export type CallEnd =
-  | {
-      kind: "answer";
-      status: number;
-      body: Uint8Array;
-      retryAfterMs: number | null;
-      replica: string;
-    }
-  | { kind: "unreachable"; detail: string }
+  | Extract<UpstreamOutcome, { kind: "answer" | "unreachable" | "aborted" }>
   /** `mayBeStale`: the connection had been used before, and nothing came back on it. */
   | { kind: "lost"; detail: string; mayBeStale: boolean }
   | { kind: "timeout" }
-  | { kind: "oversized" }
-  | { kind: "aborted" };
+  | { kind: "oversized" };
 
 /** One request on one connection. Ends exactly once. */
 export class HttpCall implements UpstreamCall, Receiving, Rostered, Dispatcher.DispatchHandler {
