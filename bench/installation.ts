@@ -1,4 +1,4 @@
-// Offpeak as users get it: the sources compiled into a package of its own, so that nothing which is edited
+// Offpeak as users get it: the sources built into a package of its own, so that nothing which is edited
 // or built meanwhile touches a measurement, and its command with the flags of its first line.
 
 import { cp, mkdir, readFile, symlink } from "node:fs/promises";
@@ -7,13 +7,13 @@ import { outputOf } from "./processes.ts";
 
 const repository = path.resolve(import.meta.dirname, "..");
 
-/** Compiles and installs into the directory; answers the command `offpeak`. */
+/** Builds and installs into the directory; answers the command `offpeak`. */
 export async function install(directory: string): Promise<string[]> {
   await mkdir(directory);
-  const compiler = path.join(repository, "node_modules/typescript/bin/tsc");
-  const project = path.join(repository, "tsconfig.build.json");
+  const bundler = path.join(repository, "node_modules/rolldown/bin/cli.mjs");
+  const config = path.join(repository, "rolldown.config.ts");
   const outDir = path.join(directory, "dist");
-  await outputOf([process.execPath, compiler, "-p", project, "--outDir", outDir]);
+  await outputOf([process.execPath, bundler, "-c", config, "-d", outDir]);
   for (const part of ["bin", "package.json"]) {
     await cp(path.join(repository, part), path.join(directory, part), { recursive: true });
   }

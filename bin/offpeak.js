@@ -12,5 +12,5 @@ if (Number(runningVersion.split(".")[0]) < neededMajor) {
   );
   process.exitCode = 1;
 } else {
-  void import("../dist/cli/offpeak.js");
+  void import("../dist/offpeak.js");
 }

@@ -1,7 +1,7 @@
 // The command line: its subcommands, and how it refuses what it does not know: exit code 2, with the
 // nearest thing it does know.
-import { readFileSync } from "node:fs";
 import { Command, type CommanderError } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
 import { keysCommand, webhooksCommand } from "./administer.ts";
 import { serveCommand } from "./serve.ts";
 import { simulateCommand } from "./simulate.ts";
@@ -12,7 +12,7 @@ const USAGE_ERROR = 2;
 export function buildProgram(exit: (code: number) => never): Command {
   const program = new Command("offpeak")
     .description("The OpenAI Batch API for models you run yourself.")
-    .version(packageVersion(), "-V, --version")
+    .version(packageJson.version, "-V, --version")
     .addCommand(serveCommand())
     .addCommand(keysCommand())
     .addCommand(webhooksCommand())
@@ -27,9 +27,4 @@ export function buildProgram(exit: (code: number) => never): Command {
 
 function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

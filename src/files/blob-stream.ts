@@ -4,7 +4,7 @@
 import { Readable } from "node:stream";
 import type { BlobReader } from "../core/blob-store.ts";
 
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 512 * 1024;
 /** Two would do: when a piece is asked for, all but the last one have left the pipe. */
 const BUFFERS = 3;
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { systemClock } from "../core/clock.ts";
 import type { Upstream } from "../core/upstream.ts";
 import { ExclusiveUse } from "./exclusive-use.ts";
-import { Lane, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
+import { Lane, TURN_MS, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
 
 /** A source with a number of requests, which stay in flight until the test ends them. */
 class Source implements LaneSource {
@@ -88,6 +88,7 @@ test("a source may remove itself while it sends; the others keep their turns", (
   const leaving = added(10);
   const others = [added(10), added(10)];
   leaving.onSend = () => lane.remove(leaving);
+  for (const source of others) source.onSend = () => vi.advanceTimersByTime(TURN_MS);
   limit = 5;
   lane.pump();
   expect([leaving, ...others].map(({ sent }) => sent.length)).toEqual([1, 2, 2]);
@@ -119,6 +120,7 @@ test("a lane that drains for one request goes on when that is taken back", () =>
   const crowd = added(6);
   const solitary = added(1);
   solitary.isSolitary = true;
+  vi.advanceTimersByTime(TURN_MS);
   crowd.finish();
   expect(lane.inFlight).toBe(3);
   lane.remove(solitary);

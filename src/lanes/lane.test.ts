@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { HttpUpstream } from "../upstream/http-upstream.ts";
 import { ExclusiveUse } from "./exclusive-use.ts";
-import { Lane, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
+import { Lane, TURN_MS, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
 
 const success: LaneEffect = { kind: "success" };
 const nothing: LaneEffect = { kind: "nothing" };
@@ -135,8 +135,22 @@ describe("concurrency", () => {
     const { lane } = laneOf(1);
     const { sources, sent } = sourcesOf({ a: 3, b: 0, c: 2, d: 1 });
     for (const source of sources) lane.add(source);
-    while (lane.inFlight > 0) sources.find(({ permits }) => permits.length > 0)!.finish();
+    while (lane.inFlight > 0) {
+      pass(TURN_MS);
+      sources.find(({ permits }) => permits.length > 0)!.finish();
+    }
     expect(sent.join("")).toBe("acdaca");
+  });
+
+  test("a turn lasts a while, and ends at once when there is nothing more to send", () => {
+    const { lane } = laneOf(1);
+    const { sources, sent } = sourcesOf({ a: 9, b: 2, c: 9 });
+    for (const source of sources) lane.add(source);
+    for (let times = 0; times < 8; times++) {
+      sources.find(({ permits }) => permits.length > 0)!.finish();
+      pass(TURN_MS / 4);
+    }
+    expect(sent.join("")).toBe("aaaaabbcc");
   });
 
   test("a source that was taken away is asked no more, and the turn of the others stays", () => {
@@ -144,12 +158,16 @@ describe("concurrency", () => {
     const { sources, sent } = sourcesOf({ a: 9, b: 9, c: 9 });
     const [a, b, c] = sources as [Source, Source, Source];
     for (const source of sources) lane.add(source);
-    a.finish();
+    const finish = (source: Source) => {
+      pass(TURN_MS);
+      source.finish();
+    };
+    finish(a);
     lane.remove(a);
     lane.remove(a);
-    b.finish();
-    c.finish();
-    b.finish();
+    finish(b);
+    finish(c);
+    finish(b);
     expect(sent.join("")).toBe("abcbc");
   });
 

@@ -8,6 +8,13 @@ import { BytesInFlight } from "./bytes-in-flight.ts";
 import type { ExclusiveUse } from "./exclusive-use.ts";
 import { Gate, type Pass } from "./gate.ts";
 
+/**
+ * How long a source is asked before the next one has its turn. Turns of single lines would be as fair, but with
+ * many batches open each line then finds the memory of another shard, and every flush holds a few records of each.
+ * @internal
+ */
+export const TURN_MS = 20;
+
 /** How many requests a lane may have in flight. A feedback loop can stand here one day. */
 export interface ConcurrencyLimit {
   current(): number;
@@ -88,7 +95,9 @@ export class Lane {
   readonly #gate: Gate;
   readonly #endpoints = new Map<string, EndpointState>();
   readonly #sources: LaneSource[] = [];
+  /** The source whose turn it is, and since when; null: it has not begun. */
   #next = 0;
+  #turnSinceMs: number | null = null;
   #inFlight = 0;
   readonly #bytes = new BytesInFlight();
   /** A request that must be alone is in flight. */
@@ -142,6 +151,7 @@ export class Lane {
     if (at < 0) return;
     this.#sources.splice(at, 1);
     if (at < this.#next) this.#next--;
+    else if (at === this.#next) this.#turnSinceMs = null;
     // It may have been the one for which the others wait.
     this.pump();
   }
@@ -170,6 +180,7 @@ export class Lane {
   }
 
   #startOne(): boolean {
+    this.#endTurnInTime();
     for (let tried = 0; tried < this.#sources.length; tried++) {
       if (this.#next >= this.#sources.length) this.#next = 0;
       const source = this.#sources[this.#next] as LaneSource;
@@ -177,14 +188,31 @@ export class Lane {
       const ready = endpoint.gate.waitMs === 0 ? source.ready() : "none";
       // Let the upstream run empty for it; its turn stays.
       if (ready === "alone" && !this.#exclusiveUse.claim(this)) return false;
-      this.#next++;
-      if (ready === "none") continue;
-      if (ready === "one") this.#exclusiveUse.giveUp(this);
+      if (ready === "none") {
+        this.#passOn();
+        continue;
+      }
+      if (ready === "alone") {
+        this.#passOn();
+      } else {
+        this.#turnSinceMs ??= this.#clock.monotonicMs();
+        this.#exclusiveUse.giveUp(this);
+      }
       this.#start(source, endpoint, ready === "alone");
       return true;
     }
     this.#exclusiveUse.giveUp(this);
     return false;
+  }
+
+  #endTurnInTime(): void {
+    if (this.#sources.length === 1 || this.#turnSinceMs === null) return;
+    if (this.#clock.monotonicMs() - this.#turnSinceMs >= TURN_MS) this.#passOn();
+  }
+
+  #passOn(): void {
+    this.#next++;
+    this.#turnSinceMs = null;
   }
 
   #start(source: LaneSource, endpoint: EndpointState, alone: boolean): void {

@@ -27,6 +27,8 @@ export interface ServerOptions {
   config: Record<string, unknown>;
   /** More flags for `offpeak serve`. */
   flags?: readonly string[];
+  /** The script that is the command. Default: the one of the sources. */
+  script?: string;
 }
 
 /** One line of the server's log. */
@@ -81,12 +83,12 @@ export class ServerProcess implements AsyncDisposable {
   #complaint = "";
   #openai: OpenAI | undefined;
 
-  private constructor({ folder, config, flags = [] }: ServerOptions) {
+  private constructor({ folder, config, flags = [], script = OFFPEAK }: ServerOptions) {
     const configPath = join(folder, "server.yaml");
     // JSON is YAML.
     writeFileSync(configPath, JSON.stringify({ port: 0, ...config }));
     const dataDir = ServerProcess.dataDir(folder);
-    const command = [OFFPEAK, "serve", "--config", configPath, "--data-dir", dataDir, ...flags];
+    const command = [script, "serve", "--config", configPath, "--data-dir", dataDir, ...flags];
     this.#child = spawn(process.execPath, [...nodeFlags(), ...command], {
       cwd: folder,
       env: cleanEnvironment(),

@@ -8,8 +8,8 @@ import type { DurableFolders } from "./durable-folders.ts";
 import { toStoreError } from "./file-error.ts";
 import { writeAll } from "./write-all.ts";
 
-/** Smaller chunks are gathered up to this, so that there is not a call to the system for each. */
-const GATHERED_BYTES = 256 * 1024;
+/** Smaller chunks are gathered up to this: a call to the system takes the event loop 0.1 ms, whatever it writes. */
+const GATHERED_BYTES = 512 * 1024;
 /**
  * The disk begins with what is written when it is so much, while more is coming: a third less time
  * for a large blob.
@@ -23,11 +23,15 @@ export class DiskBlobWriter implements BlobWriter {
   readonly #folders: DurableFolders;
   #gathered: Buffer | undefined;
   #gatheredBytes = 0;
+  /** What was gathered before, while it is written, and the memory it is in. */
+  #writing: Promise<void> | null = null;
+  #written: Buffer | undefined;
   #sizeBytes = 0;
   /** Written and not given to the disk yet. */
   #unsyncedBytes = 0;
   #syncing: Promise<void> | null = null;
-  #syncFailure: { error: unknown } | null = null;
+  /** Of what goes on in the background: the system tells it once, so it is kept for whoever asks next. */
+  #failure: { error: unknown } | null = null;
   #ended = false;
 
   constructor(handle: FileHandle, temporaryPath: string, path: string, folders: DurableFolders) {
@@ -45,6 +49,7 @@ export class DiskBlobWriter implements BlobWriter {
     await this.#orAbort(async () => {
       if (this.#gatheredBytes + chunk.length > GATHERED_BYTES) await this.#flush();
       if (chunk.length >= GATHERED_BYTES) {
+        await this.#untilWritten();
         await this.#append(chunk);
       } else {
         this.#gathered ??= Buffer.allocUnsafeSlow(GATHERED_BYTES);
@@ -58,35 +63,46 @@ export class DiskBlobWriter implements BlobWriter {
   async commit(): Promise<void> {
     await this.#orAbort(async () => {
       await this.#flush();
+      await this.#untilWritten();
       await this.#syncing;
-      this.#throwSyncFailure();
+      this.#throwFailure();
       await this.#handle.datasync();
       await this.#folders.createEntry(this.#path, () => rename(this.#temporaryPath, this.#path));
     });
     this.#ended = true;
-    this.#gathered = undefined;
+    this.#forgetMemory();
     await this.#handle.close();
   }
 
   async abort(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    this.#gathered = undefined;
     try {
+      await this.#writing;
+      this.#forgetMemory();
       await this.#handle.close();
     } finally {
       await rm(this.#temporaryPath, { force: true });
     }
   }
 
+  /** Has what is gathered written once what came before is; the next chunks are taken meanwhile. */
   async #flush(): Promise<void> {
-    if (this.#gathered === undefined || this.#gatheredBytes === 0) return;
-    await this.#append(this.#gathered.subarray(0, this.#gatheredBytes));
+    await this.#untilWritten();
+    const full = this.#gathered;
+    if (full === undefined || this.#gatheredBytes === 0) return;
+    this.#gathered = this.#written;
+    this.#written = full;
+    this.#writing = this.#append(full.subarray(0, this.#gatheredBytes)).catch(this.#keepFailure);
     this.#gatheredBytes = 0;
   }
 
+  async #untilWritten(): Promise<void> {
+    await this.#writing;
+    this.#throwFailure();
+  }
+
   async #append(bytes: Uint8Array): Promise<void> {
-    this.#throwSyncFailure();
     await writeAll(this.#handle, [bytes]);
     this.#unsyncedBytes += bytes.length;
     if (this.#syncing === null && this.#unsyncedBytes >= SYNCED_AT_ONCE_BYTES) this.#syncAhead();
@@ -96,13 +112,21 @@ export class DiskBlobWriter implements BlobWriter {
     this.#unsyncedBytes = 0;
     this.#syncing = this.#handle
       .datasync()
-      // The system tells a failure once: it is kept for whoever asks next.
-      .catch((error: unknown) => void (this.#syncFailure = { error }))
+      .catch(this.#keepFailure)
       .finally(() => (this.#syncing = null));
   }
 
-  #throwSyncFailure(): void {
-    if (this.#syncFailure !== null) throw this.#syncFailure.error;
+  readonly #keepFailure = (error: unknown): void => {
+    this.#failure ??= { error };
+  };
+
+  #throwFailure(): void {
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  #forgetMemory(): void {
+    this.#gathered = undefined;
+    this.#written = undefined;
   }
 
   async #orAbort(step: () => Promise<void>): Promise<void> {
