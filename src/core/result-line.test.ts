@@ -52,6 +52,7 @@ describe("readAnswer", () => {
     const body = { model: "m", usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 } };
     expect(readAnswer(bytes(JSON.stringify(body)))).toEqual({
       json: true,
+      isOneLine: true,
       model: "m",
       usage: { ...noUsage(), inputTokens: 1, outputTokens: 2, totalTokens: 3 },
       errorCode: null,
@@ -82,6 +83,7 @@ describe("readAnswer", () => {
   ])("%s: no model", (_what, body) => {
     expect(readAnswer(bytes(body))).toEqual({
       json: true,
+      isOneLine: true,
       usage: noUsage(),
       model: null,
       errorCode: null,
@@ -91,10 +93,20 @@ describe("readAnswer", () => {
   test.each(["null", "17", '"text"', "true"])("%s is JSON without anything to read", (body) => {
     expect(readAnswer(bytes(body))).toEqual({
       json: true,
+      isOneLine: true,
       usage: null,
       model: null,
       errorCode: null,
     });
+  });
+
+  test.each([
+    ["an answer on several lines", '{\n"a": 1}'],
+    ["an answer with a carriage return", '{\r"a": 1}'],
+    ["an answer with what some readers take for a line break", '{"a": "\u2028"}'],
+    ["an answer with anything that is not ASCII", '{"a": "é"}'],
+  ])("%s is not known to be one line", (_what, body) => {
+    expect(readAnswer(bytes(body))).toMatchObject({ json: true, isOneLine: false });
   });
 
   test.each([
@@ -116,11 +128,11 @@ describe("readAnswer", () => {
 describe("answerLine", () => {
   const answer = (status: number, body: string | Uint8Array) => {
     const given = typeof body === "string" ? bytes(body) : body;
-    return { status, body: given, json: readAnswer(given).json };
+    return [{ status, body: given }, readAnswer(given)] as const;
   };
 
   test("splices the answer's bytes in as they came", () => {
-    const line = text(answered(ids, bytes('"\\u0061-1"'), answer(200, '{"x": 1.50,"y":"é"}')));
+    const line = text(answered(ids, bytes('"\\u0061-1"'), ...answer(200, '{"x": 1.50,"y":"é"}')));
     expect(line).toBe(
       '{"id": "batch_req_1", "custom_id": "\\u0061-1", "response": {"status_code": 200, ' +
         '"request_id": "r1", "body": {"x": 1.50,"y":"é"}}, "error": null}\n',
@@ -128,7 +140,7 @@ describe("answerLine", () => {
   });
 
   test("an answer and a custom_id with line breaks are one line", () => {
-    const line = text(answered(ids, bytes('"a\u2028"'), answer(400, '{\n"b":\r\n"\u0085"}')));
+    const line = text(answered(ids, bytes('"a\u2028"'), ...answer(400, '{\n"b":\r\n"\u0085"}')));
     expect(line.slice(0, -1)).not.toMatch(/[\r\n\u0085\u2028\u2029]/);
     expect(JSON.parse(line)).toEqual({
       id: "batch_req_1",
@@ -144,7 +156,7 @@ describe("answerLine", () => {
     ["nothing", "", ""],
     ["a long one", "é".repeat(1_000), "é".repeat(250)],
   ])("a body that is not JSON is wrapped: %s", (_what, body, excerpt) => {
-    const line = text(answered(ids, bytes('"a"'), answer(502, body)));
+    const line = text(answered(ids, bytes('"a"'), ...answer(502, body)));
     expect(line.slice(0, -1)).not.toMatch(/[\r\n\u0085\u2028\u2029]/);
     expect(JSON.parse(line)).toMatchObject({
       response: {
@@ -163,7 +175,7 @@ describe("answerLine", () => {
   });
 
   test("its members stand in the contract's order", () => {
-    const line = JSON.parse(text(answered(ids, bytes('"a"'), answer(200, "{}")))) as object;
+    const line = JSON.parse(text(answered(ids, bytes('"a"'), ...answer(200, "{}")))) as object;
     expect(Object.keys(line)).toEqual(["id", "custom_id", "response", "error"]);
   });
 });

@@ -12,6 +12,8 @@ export type LineClass = "output" | "error";
 export interface ReadAnswer {
   /** False when the body is not JSON in valid UTF-8, or too complex to be parsed. */
   json: boolean;
+  /** Whether it is known to be one line for every reader, as it is. */
+  isOneLine: boolean;
   usage: Usage | null;
   model: string | null;
   /** `error.code`, or `error.type` without one, of an error answer. */
@@ -21,8 +23,15 @@ export interface ReadAnswer {
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lossyDecoder = new TextDecoder();
-const NOT_JSON: ReadAnswer = { json: false, usage: null, model: null, errorCode: null };
+const NOT_JSON: ReadAnswer = {
+  json: false,
+  isOneLine: false,
+  usage: null,
+  model: null,
+  errorCode: null,
+};
 const EXCERPT_BYTES = 500;
+const SHORT_BYTES = 128;
 
 /** Longer ones are not told: they would be in every answer about the batch. */
 const MAX_NAME_CHARACTERS = 512;
@@ -35,20 +44,25 @@ function name(value: unknown): string | null {
 /** Parses an answer's body to check it and to read what the engine needs of it. */
 export function readAnswer(body: Uint8Array): ReadAnswer {
   if (isTooComplex(body)) return NOT_JSON;
+  let text: string;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(strictDecoder.decode(body));
+    text = strictDecoder.decode(body);
+    parsed = JSON.parse(text);
   } catch {
     return NOT_JSON;
   }
+  // With a character for each byte it is ASCII, which has no other line breaks than these.
+  const isOneLine = text.length === body.length && !text.includes("\n") && !text.includes("\r");
   if (typeof parsed !== "object" || parsed === null) {
-    return { json: true, usage: null, model: null, errorCode: null };
+    return { json: true, isOneLine, usage: null, model: null, errorCode: null };
   }
   const { model, error } = parsed as { model?: unknown; error?: unknown };
   const about =
     typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {};
   return {
     json: true,
+    isOneLine,
     usage: readUsage(parsed),
     model: name(model),
     errorCode: name(about["code"]) ?? name(about["type"]),
@@ -62,6 +76,9 @@ export function readAnswer(body: Uint8Array): ReadAnswer {
  * @internal
  */
 export function singleLine(json: Uint8Array): Uint8Array {
+  // Mostly a custom_id: this is through with it before native code would have been called once. With `isOneLine`
+  // of an answer it makes putting a line together 0.2 µs instead of 0.9.
+  if (json.length <= SHORT_BYTES && isPrintable(json)) return json;
   if (!json.includes(0x0a) && !json.includes(0x0d) && !hasUnicodeBreak(json)) return json;
   const escaped = strictDecoder
     .decode(json)
@@ -70,6 +87,11 @@ export function singleLine(json: Uint8Array): Uint8Array {
       return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
     });
   return encoder.encode(escaped);
+}
+
+function isPrintable(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte < 0x20 || byte > 0x7e) return false;
+  return true;
 }
 
 function hasUnicodeBreak(bytes: Uint8Array): boolean {
@@ -86,17 +108,20 @@ function hasUnicodeBreak(bytes: Uint8Array): boolean {
  * The line for a whole HTTP answer, newline included. A body that is not JSON is wrapped as an
  * error body that quotes its beginning.
  * @param customId the custom_id as it stands in the input file, quotes included
+ * @param read what `readAnswer` found in the body
  */
 export function answerLine(
   ids: { lineId: string; requestId: string },
   customId: Uint8Array,
-  answer: { status: number; body: Uint8Array; json: boolean },
+  answer: { status: number; body: Uint8Array },
+  read: Pick<ReadAnswer, "json" | "isOneLine">,
 ): LineParts {
+  const json = read.json ? answer.body : encoder.encode(wrapped(answer));
   return [
     `{"id": "${ids.lineId}", "custom_id": `,
     singleLine(customId),
     `, "response": {"status_code": ${answer.status}, "request_id": "${ids.requestId}", "body": `,
-    singleLine(answer.json ? answer.body : encoder.encode(wrapped(answer))),
+    read.isOneLine ? json : singleLine(json),
     '}, "error": null}\n',
   ];
 }

@@ -276,22 +276,17 @@ export class ShardRun implements LaneSource {
     outcome: LineOutcome,
     answer: ReadAnswer | null,
   ): void {
-    if (outcome.kind !== "answer")
+    if (outcome.kind !== "answer" || answer === null)
       throw new Error("an answer can be recorded only when there is one");
     const { ids, clock } = this.#options;
     this.#forget(line.index);
     const lineId = ids.lineId(clock.now());
-    const { status, body } = outcome;
     this.#recorder.record({
       lineNumber: line.lineNumber,
       lineClass,
-      line: answerLine({ lineId, requestId }, line.customId, {
-        status,
-        body,
-        json: answer?.json ?? false,
-      }),
-      usage: answer?.usage ?? null,
-      model: answer?.model ?? null,
+      line: answerLine({ lineId, requestId }, line.customId, outcome, answer),
+      usage: answer.usage,
+      model: answer.model,
     });
   }
 
