@@ -42,7 +42,7 @@ const groups: readonly Group[] = [
 const HELP = `npm run bench -- [options]
   --rounds N          rounds of each group (default: 3; long groups run fewer)
   --only NAME[,NAME]  some groups only: ${groups.map(({ name }) => name).join(", ")}
-  --all               also the groups that are measured only by name
+  --all               also the groups that are measured only by name: ${groups.flatMap(({ name, onlyWhenAsked }) => (onlyWhenAsked ? name : [])).join(", ")}
   --json              print JSON with the value of every round
   --strict            end with exit code 1 when a target is missed or a figure could not be measured`;
 
