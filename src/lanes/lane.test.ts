@@ -142,15 +142,28 @@ describe("concurrency", () => {
     expect(sent.join("")).toBe("acdaca");
   });
 
-  test("a turn lasts a while, and ends at once when there is nothing more to send", () => {
+  test("where requests come back at once a turn lasts a while, and ends when there is nothing more to send", () => {
     const { lane } = laneOf(1);
     const { sources, sent } = sourcesOf({ a: 9, b: 2, c: 9 });
     for (const source of sources) lane.add(source);
-    for (let times = 0; times < 8; times++) {
+    for (let times = 0; times < 12; times++) {
       sources.find(({ permits }) => permits.length > 0)!.finish();
       pass(TURN_MS / 4);
     }
-    expect(sent.join("")).toBe("aaaaabbcc");
+    // Of the first request nobody knows how long it takes.
+    expect(sent.join("")).toBe("abbccccaaaacc");
+  });
+
+  test("requests that take longer than a turn are given out one by one, also when many come back at once", () => {
+    const { lane } = laneOf(4);
+    const { sources, sent } = sourcesOf({ a: 9, b: 9, c: 9 });
+    const all = sources.flatMap((source) => (lane.add(source), source));
+    for (let round = 0; round < 2; round++) {
+      pass(TURN_MS);
+      const flying = all.flatMap((source) => source.permits.map(() => source));
+      for (const source of flying) source.finish();
+    }
+    expect(sent.join("")).toBe("aaaabcabcabc");
   });
 
   test("a source that was taken away is asked no more, and the turn of the others stays", () => {
@@ -222,6 +235,23 @@ describe("concurrency", () => {
 });
 
 describe("a request that must be alone", () => {
+  test("keeps its source's turn until the others have come back, however long they take", () => {
+    const { lane } = laneOf(2);
+    const { sources, sent } = sourcesOf({ a: 9, b: 9 });
+    const [a, b] = sources as [Source, Source];
+    lane.add(a);
+    pass(1);
+    a.finish();
+    a.finish();
+    lane.add(b);
+    a.alone = true;
+    pass(1);
+    a.finish();
+    pass(2 * TURN_MS);
+    a.finish();
+    expect([sent.join(""), a.permits[0]?.alone, lane.inFlight]).toEqual(["aaaaa", true, 1]);
+  });
+
   test("waits until the lane is empty, keeps others out, and gives way when it is done", () => {
     const { lane } = laneOf(4);
     const { sources, sent } = sourcesOf({ a: 2, b: 1, c: 3 });

@@ -9,8 +9,10 @@ import type { ExclusiveUse } from "./exclusive-use.ts";
 import { Gate, type Pass } from "./gate.ts";
 
 /**
- * How long a source is asked before the next one has its turn. Turns of single lines would be as fair, but with
- * many batches open each line then finds the memory of another shard, and every flush holds a few records of each.
+ * How long a source is asked before the next one has its turn, where requests come back within that. Turns of single
+ * requests would do, but with many batches open each line then finds the memory of another shard, and every flush
+ * holds a few records of each: half again as much processor time a line. Where requests take longer, those that
+ * come back at once would all be given to one source, so there turns are single requests.
  * @internal
  */
 export const TURN_MS = 20;
@@ -58,6 +60,7 @@ class HeldPermit implements Permit {
   readonly endpoint: EndpointState;
   lanePass: Pass;
   readonly endpointPass: Pass;
+  readonly sinceMs: number;
   sizeBytes = 0;
   /** Of them, those that were asked for with `reserve`. */
   reservedBytes = 0;
@@ -65,8 +68,15 @@ class HeldPermit implements Permit {
   isLooking = false;
   isFinished = false;
 
-  constructor(lane: Lane, alone: boolean, lanePass: Pass, endpoint: EndpointState) {
+  constructor(
+    lane: Lane,
+    sinceMs: number,
+    alone: boolean,
+    lanePass: Pass,
+    endpoint: EndpointState,
+  ) {
     this.lane = lane;
+    this.sinceMs = sinceMs;
     this.alone = alone;
     this.lanePass = lanePass;
     this.endpoint = endpoint;
@@ -98,6 +108,8 @@ export class Lane {
   /** The source whose turn it is, and since when; null: it has not begun. */
   #next = 0;
   #turnSinceMs: number | null = null;
+  /** How long the request took that came back last. */
+  #tookMs = Number.POSITIVE_INFINITY;
   #inFlight = 0;
   readonly #bytes = new BytesInFlight();
   /** A request that must be alone is in flight. */
@@ -186,18 +198,16 @@ export class Lane {
       const source = this.#sources[this.#next] as LaneSource;
       const endpoint = this.#endpoint(source.endpoint);
       const ready = endpoint.gate.waitMs === 0 ? source.ready() : "none";
-      // Let the upstream run empty for it; its turn stays.
-      if (ready === "alone" && !this.#exclusiveUse.claim(this)) return false;
+      // Let the upstream run empty for it; its turn stays, however long that takes.
+      if (ready === "alone" && !this.#exclusiveUse.claim(this)) {
+        this.#turnSinceMs = null;
+        return false;
+      }
       if (ready === "none") {
         this.#passOn();
         continue;
       }
-      if (ready === "alone") {
-        this.#passOn();
-      } else {
-        this.#turnSinceMs ??= this.#clock.monotonicMs();
-        this.#exclusiveUse.giveUp(this);
-      }
+      if (ready === "one") this.#exclusiveUse.giveUp(this);
       this.#start(source, endpoint, ready === "alone");
       return true;
     }
@@ -216,7 +226,10 @@ export class Lane {
   }
 
   #start(source: LaneSource, endpoint: EndpointState, alone: boolean): void {
-    const permit = new HeldPermit(this, alone, this.#gate.pass(), endpoint);
+    const sinceMs = this.#clock.monotonicMs();
+    if (alone || this.#tookMs >= TURN_MS) this.#passOn();
+    else this.#turnSinceMs ??= sinceMs;
+    const permit = new HeldPermit(this, sinceMs, alone, this.#gate.pass(), endpoint);
     this.#inFlight++;
     this.#isAlone = alone;
     this.#exclusiveUse.begin();
@@ -268,6 +281,7 @@ export class Lane {
     const held = permit as HeldPermit;
     const { sizeBytes, reservedBytes, alone } = held;
     held.isFinished = true;
+    this.#tookMs = this.#clock.monotonicMs() - held.sinceMs;
     this.#inFlight--;
     this.#bytes.remove(sizeBytes, reservedBytes);
     this.#exclusiveUse.end();
