@@ -1,8 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { FakeClock } from "../../test/support/fake-clock.ts";
-import { HttpUpstream } from "../upstream/http-upstream.ts";
-import { ExclusiveUse } from "./exclusive-use.ts";
-import { Lane, TURN_MS, type LaneEffect, type LaneSource, type Permit } from "./lane.ts";
+import { describe, expect, test, vi } from "vitest";
+import {
+  laneOf,
+  pass,
+  type Source,
+  sourcesOf,
+  useLaneClock,
+} from "../../test/support/lane-stage.ts";
+import type { LaneEffect, LaneSource } from "./lane.ts";
 
 const success: LaneEffect = { kind: "success" };
 const nothing: LaneEffect = { kind: "nothing" };
@@ -14,90 +18,7 @@ const hold = (reason: string, about: { scope?: "lane" | "endpoint"; retryAfterMs
     retryAfterMs: about.retryAfterMs ?? 1_000,
   }) satisfies LaneEffect;
 
-let clock: FakeClock;
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  clock = new FakeClock();
-});
-afterEach(() => vi.useRealTimers());
-
-/** Time goes by for the clock and for the timers alike, a millisecond at a time. */
-function pass(ms: number): void {
-  for (let passed = 0; passed < ms; passed++) {
-    clock.pass(1);
-    vi.advanceTimersByTime(1);
-  }
-}
-
-function laneOf(concurrency: number) {
-  const limit = { now: concurrency };
-  const pauses: [reason: string | null, before: string | null][] = [];
-  const lane = new Lane({
-    upstream: new HttpUpstream({
-      name: "gpu",
-      baseUrls: ["http://127.0.0.1:1/v1"],
-      apiKey: null,
-      models: ["m"],
-      endpoints: [],
-      attachments: "multipart",
-      requestTimeoutMs: 1_000,
-      answerSizeBytes: 1_000,
-      clock,
-    }),
-    model: "m",
-    exclusiveUse: new ExclusiveUse(),
-    limit: { current: () => limit.now },
-    clock,
-    onPause: (reason, before) => pauses.push([reason, before]),
-  });
-  return { lane, limit, pauses };
-}
-
-/** Has requests to send, and keeps the permits of those under way. */
-class Source implements LaneSource {
-  readonly permits: Permit[] = [];
-  readonly name: string;
-  readonly endpoint: string;
-  waiting = 0;
-  alone = false;
-  sizeBytes = 10;
-  sent: string[];
-
-  constructor(name: string, sent: string[], endpoint = "/v1/embeddings") {
-    this.name = name;
-    this.sent = sent;
-    this.endpoint = endpoint;
-  }
-
-  ready(): "none" | "one" | "alone" {
-    if (this.waiting === 0) return "none";
-    return this.alone ? "alone" : "one";
-  }
-
-  send(permit: Permit): number {
-    this.waiting--;
-    this.permits.push(permit);
-    this.sent.push(this.name);
-    return this.sizeBytes;
-  }
-
-  /** The oldest request under way has its outcome. */
-  finish(effect: LaneEffect = success): void {
-    const permit = this.permits.shift()!;
-    permit.lane.finish(permit, effect);
-  }
-}
-
-/** Sources with so many requests each, and the order in which they were sent. */
-function sourcesOf(waiting: Record<string, number>) {
-  const sent: string[] = [];
-  const sources = Object.entries(waiting).map(([name, count]) => {
-    const source = new Source(name, sent);
-    source.waiting = count;
-    return source;
-  });
-  return { sources, sent };
-}
+useLaneClock();
 
 describe("concurrency", () => {
   test("fills up to the limit, and refills with each completion", () => {
@@ -129,59 +50,6 @@ describe("concurrency", () => {
     limit.now = 5;
     a.finish();
     expect([lane.inFlight, lane.concurrency]).toEqual([5, 5]);
-  });
-
-  test("sources are served in turn, and those that have nothing cost nobody's turn", () => {
-    const { lane } = laneOf(1);
-    const { sources, sent } = sourcesOf({ a: 3, b: 0, c: 2, d: 1 });
-    for (const source of sources) lane.add(source);
-    while (lane.inFlight > 0) {
-      pass(TURN_MS);
-      sources.find(({ permits }) => permits.length > 0)!.finish();
-    }
-    expect(sent.join("")).toBe("acdaca");
-  });
-
-  test("where requests come back at once a turn lasts a while, and ends when there is nothing more to send", () => {
-    const { lane } = laneOf(1);
-    const { sources, sent } = sourcesOf({ a: 9, b: 2, c: 9 });
-    for (const source of sources) lane.add(source);
-    for (let times = 0; times < 12; times++) {
-      sources.find(({ permits }) => permits.length > 0)!.finish();
-      pass(TURN_MS / 4);
-    }
-    // Of the first request nobody knows how long it takes.
-    expect(sent.join("")).toBe("abbccccaaaacc");
-  });
-
-  test("requests that take longer than a turn are given out one by one, also when many come back at once", () => {
-    const { lane } = laneOf(4);
-    const { sources, sent } = sourcesOf({ a: 9, b: 9, c: 9 });
-    const all = sources.flatMap((source) => (lane.add(source), source));
-    for (let round = 0; round < 2; round++) {
-      pass(TURN_MS);
-      const flying = all.flatMap((source) => source.permits.map(() => source));
-      for (const source of flying) source.finish();
-    }
-    expect(sent.join("")).toBe("aaaabcabcabc");
-  });
-
-  test("a source that was taken away is asked no more, and the turn of the others stays", () => {
-    const { lane } = laneOf(1);
-    const { sources, sent } = sourcesOf({ a: 9, b: 9, c: 9 });
-    const [a, b, c] = sources as [Source, Source, Source];
-    for (const source of sources) lane.add(source);
-    const finish = (source: Source) => {
-      pass(TURN_MS);
-      source.finish();
-    };
-    finish(a);
-    lane.remove(a);
-    lane.remove(a);
-    finish(b);
-    finish(c);
-    finish(b);
-    expect(sent.join("")).toBe("abcbc");
   });
 
   test("one that has become ready is served when the lane is asked to look", () => {
@@ -235,23 +103,6 @@ describe("concurrency", () => {
 });
 
 describe("a request that must be alone", () => {
-  test("keeps its source's turn until the others have come back, however long they take", () => {
-    const { lane } = laneOf(2);
-    const { sources, sent } = sourcesOf({ a: 9, b: 9 });
-    const [a, b] = sources as [Source, Source];
-    lane.add(a);
-    pass(1);
-    a.finish();
-    a.finish();
-    lane.add(b);
-    a.alone = true;
-    pass(1);
-    a.finish();
-    pass(2 * TURN_MS);
-    a.finish();
-    expect([sent.join(""), a.permits[0]?.alone, lane.inFlight]).toEqual(["aaaaa", true, 1]);
-  });
-
   test("waits until the lane is empty, keeps others out, and gives way when it is done", () => {
     const { lane } = laneOf(4);
     const { sources, sent } = sourcesOf({ a: 2, b: 1, c: 3 });
