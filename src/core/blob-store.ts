@@ -26,7 +26,10 @@ export interface BlobStore {
 
 export interface BlobWriter {
   readonly sizeBytes: number;
-  /** Takes the next bytes; the caller must not change them until it resolves. One call at a time. */
+  /**
+   * Takes the next bytes; the caller must not change them until it resolves. One call at a time. That they could
+   * not be stored may be told by a later call, at the latest by commit.
+   */
   write(chunk: Uint8Array): Promise<void>;
   /** The blob is durable and visible when this resolves; it replaces what was under the key. */
   commit(): Promise<void>;

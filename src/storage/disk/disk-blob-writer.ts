@@ -1,5 +1,5 @@
-// One blob being written: into a temporary file, in large pieces, renamed to its key at commit. When
-// anything fails, a full disk for one, the temporary file is removed at once.
+// One blob being written: into a temporary file, in large pieces, renamed to its key at commit. What fails, a
+// full disk for one, is told by the next write or by commit, and then the temporary file is gone.
 
 import { rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";

@@ -20,7 +20,11 @@ async function failureOf(step: Promise<unknown>): Promise<{ code?: string }> {
 
 const writer = await store.create("a/blob");
 await writer.write(patternBytes(200_000));
-const blobFailure = await failureOf(writer.write(patternBytes(300_000)));
+const rest = async () => {
+  await writer.write(patternBytes(300_000));
+  await writer.commit();
+};
+const blobFailure = await failureOf(rest());
 const unfinished = await readdir(join(directory, "tmp"));
 await writer.abort();
 
