@@ -13,7 +13,7 @@ import { RecordBuffer } from "./record-buffer.ts";
  * A flush takes the event loop about 0.2 ms, whatever it holds. So when records come fast, more of them are
  * waited for: nothing else waits meanwhile, and at 64 in flight and no latency it is a tenth more lines a second.
  */
-const GATHERING_MS = 8;
+const GATHERING_MS = 4;
 const MANY_RECORDS = 16;
 
 export interface JournalOptions {

@@ -60,6 +60,7 @@ class HeldPermit implements Permit {
   readonly endpoint: EndpointState;
   lanePass: Pass;
   readonly endpointPass: Pass;
+  /** When it was given, on the monotonic clock. */
   readonly sinceMs: number;
   sizeBytes = 0;
   /** Of them, those that were asked for with `reserve`. */
