@@ -41,6 +41,14 @@ export class StorageFullError extends Error {
   override readonly name = "StorageFullError";
 }
 
+/**
+ * The database or the BlobStore can't be reached at present, or was lost at the end of a change: then it is
+ * not known whether it was made.
+ */
+export class StorageUnavailableError extends Error {
+  override readonly name = "StorageUnavailableError";
+}
+
 export type LimitName =
   | "stored-bytes"
   | "webhooks"

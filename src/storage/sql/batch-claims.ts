@@ -36,7 +36,9 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
           .where(condition)
           .where(isFree(database, "batches"))
           .orderBy("seq")
-          .limit(1),
+          .limit(1)
+          .forNoKeyUpdate()
+          .skipLocked(),
       )
       .returningAll()
       .executeTakeFirst();
@@ -97,13 +99,14 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
   };
 }
 
-/** The batch while `epoch` is its claim. Throws LeaseLostError. */
+/** The batch while `epoch` is its claim, locked. Throws LeaseLostError. */
 export async function claimedBatch(tx: Tx, batchId: string, epoch: number): Promise<BatchRow> {
   const row = await tx
     .selectFrom("batches")
     .selectAll()
     .where("id", "=", batchId)
     .where(isClaimed("batches", epoch))
+    .forNoKeyUpdate()
     .executeTakeFirst();
   if (row === undefined) {
     throw new LeaseLostError(`Epoch ${epoch} is not the claim of batch ${batchId} any more.`);

@@ -34,7 +34,7 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
     insert: (batch, { maxPerHour = null, idempotent } = {}) =>
       database.write(async (tx) => {
         if (idempotent !== undefined) await noteObject(tx, idempotent, batch);
-        if (maxPerHour !== null) await requireTurnInHour(tx, batch, maxPerHour);
+        if (maxPerHour !== null) await requireTurnInHour(database, tx, batch, maxPerHour);
         const row = await tx
           .insertInto("batches")
           .values(toNewRow(batch))
@@ -55,6 +55,7 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
             .selectAll()
             .where("id", "=", id)
             .where("project_id", "=", projectId)
+            .forNoKeyUpdate()
             .executeTakeFirst();
         const found = await find();
         if (found === undefined) return undefined;
@@ -84,7 +85,11 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           );
         }
         const batch = await validatingBatch(tx, batchId, epoch);
-        await requireQueueRoom(tx, batch.project_id, plan);
+        await requireQueueRoom(database, tx, batch.project_id, plan);
+        await insertShards(database, tx, batch, plan.shards);
+        const requested = plan.shards.map((shard) => shard.requestedModel);
+        await insertModelNames(tx, batch, requested, plan.model);
+        // Last, for all batches share the counts that it changes.
         await changeStatus(tx, batch, "in_progress", plan.at, {
           ...givenBack,
           plan_key: plan.planKey,
@@ -93,9 +98,6 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           model: plan.model,
           open_shards: plan.shards.length,
         });
-        await insertShards(database, tx, batch, plan.shards);
-        const requested = plan.shards.map((shard) => shard.requestedModel);
-        await insertModelNames(tx, batch, requested, plan.model);
       }),
 
     failValidation: (batchId, epoch, errors, at) =>

@@ -4,16 +4,18 @@ import { sql } from "kysely";
 import type { NewBatch } from "../../core/batch.ts";
 import { LimitExceededError } from "../../core/store.ts";
 import type { QueueLimits } from "../../core/store.ts";
-import type { Tx } from "./sql-database.ts";
+import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 const HOUR_MS = 3_600_000;
 
 /** Within the hour before `batch` the project created fewer than `maxPerHour`. Throws LimitExceededError. */
 export async function requireTurnInHour(
+  database: SqlDatabase,
   tx: Tx,
   batch: Pick<NewBatch, "projectId" | "createdAt">,
   maxPerHour: number,
 ): Promise<void> {
+  await database.lock(tx, `batches of ${batch.projectId}`);
   const { created } = await tx
     .selectFrom("batches")
     .select(({ fn }) => fn.countAll<number>().as("created"))
@@ -25,12 +27,14 @@ export async function requireTurnInHour(
 
 /** The project's planned batches that have not ended leave room for one more. Throws LimitExceededError. */
 export async function requireQueueRoom(
+  database: SqlDatabase,
   tx: Tx,
   projectId: string,
   plan: { total: number; promptTokens: number; limits: QueueLimits },
 ): Promise<void> {
   const { limits } = plan;
   if (limits.lines === null && limits.promptTokens === null) return;
+  await database.lock(tx, `queue of ${projectId}`);
   // One that is not planned has none of either.
   const queued = await tx
     .selectFrom("batches")

@@ -45,7 +45,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
 
   return {
     get: (projectId, id) =>
-      database.read(async (tx) => {
+      database.snapshot(async (tx) => {
         const row = await tx
           .selectFrom("batches")
           .selectAll()
@@ -56,7 +56,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
       }),
 
     list: (projectId, query) =>
-      database.read(async (tx) => {
+      database.snapshot(async (tx) => {
         const { data, hasMore } = await selectPage(tx, projectId, query);
         return { data: await toBatches(database, tx, data), hasMore };
       }),

@@ -26,6 +26,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           .selectFrom("webhooks")
           .select("id")
           .where("id", "=", event.webhookId)
+          .forKeyShare()
           .executeTakeFirst();
         if (webhook === undefined) {
           throw new NotFoundError(`There is no webhook ${event.webhookId}.`);
@@ -46,6 +47,8 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           .orderBy("next_attempt_at")
           .orderBy("seq")
           .limit(limit)
+          .forNoKeyUpdate()
+          .skipLocked()
           .execute();
         const ids = due.map((row) => row.id);
         await tx
@@ -121,6 +124,8 @@ export async function addEvent(
     .select(["id", "events"])
     .where("project_id", "=", projectId)
     .orderBy("seq")
+    // None may go before its delivery is there.
+    .forKeyShare()
     .execute();
   const eventId = newEventId();
   const deliveries = webhooks

@@ -23,7 +23,7 @@ export function fileStore(database: SqlDatabase): FileStore {
       database.write(async (tx) => {
         if (idempotent !== undefined) await noteObject(tx, idempotent, file);
         await insertFile(tx, file);
-        await requireStored(tx, file, maxStoredBytes);
+        await requireStored(database, tx, file, maxStoredBytes);
       }),
 
     get: (projectId, id, now) =>

@@ -15,6 +15,8 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
     begin: (projectId, key, route, now) =>
       database.write(async (tx) => {
         const begun = { route, begun_at: now, fingerprint: null, object_id: null };
+        // One after the other, so that a key that is held is still there to be looked at.
+        await database.lock(tx, `idempotency key ${key} of ${projectId}`);
         const taken = await tx
           .insertInto("idempotency_keys")
           .values({ project_id: projectId, key, ...begun })
@@ -41,6 +43,7 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
 
     abandon: (projectId, key) =>
       database.write(async (tx) => {
+        await database.lock(tx, `idempotency key ${key} of ${projectId}`);
         await tx
           .deleteFrom("idempotency_keys")
           .where("project_id", "=", projectId)

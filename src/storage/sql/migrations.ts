@@ -20,6 +20,7 @@ const steps: readonly ((database: SqlDatabase) => readonly string[])[] = [
 /** Brings the database to the newest version, in one transaction. Throws SchemaVersionError. */
 export async function migrate(database: SqlDatabase): Promise<void> {
   await database.write(async (tx) => {
+    await database.lock(tx, "schema");
     const version = await currentVersion(tx);
     if (version > steps.length) {
       throw new SchemaVersionError(

@@ -16,6 +16,7 @@ export function shardStore(database: SqlDatabase): ShardStore {
   return {
     claim: (batchId, { models, owner, leaseMs, limit }) =>
       database.write(async (tx) => {
+        // Locked, so that nothing ends the batch before its shards show that they are taken.
         const batch = await findBatch(tx, batchId);
         if (batch?.status !== "in_progress" || batch.ending !== null) return [];
         const ofModels = sql<boolean>`shards.model in ${idsOf(database, tx, models)}`;
@@ -51,6 +52,7 @@ export function shardStore(database: SqlDatabase): ShardStore {
           .select("id")
           .where("id", "=", shardId)
           .where(isClaimed("shards", epoch))
+          .forNoKeyUpdate()
           .executeTakeFirst();
         if (shard === undefined) throw shardLost(shardId, epoch);
         const journal = await tx
@@ -132,7 +134,12 @@ export function shardStore(database: SqlDatabase): ShardStore {
 }
 
 function findBatch(tx: Tx, batchId: string): Promise<BatchRow | undefined> {
-  return tx.selectFrom("batches").selectAll().where("id", "=", batchId).executeTakeFirst();
+  return tx
+    .selectFrom("batches")
+    .selectAll()
+    .where("id", "=", batchId)
+    .forShare()
+    .executeTakeFirst();
 }
 
 async function claimShards(
@@ -142,9 +149,8 @@ async function claimShards(
   query: { owner: string; leaseMs: number; limit: number; condition: RawBuilder<boolean> },
 ): Promise<ShardClaim[]> {
   const rows = await tx
-    .updateTable("shards")
-    .set(taken(database, query.owner, query.leaseMs))
-    .where("id", "in", (select) =>
+    // Once: a subquery that locks rows might be run for each row.
+    .with("free", (select) =>
       select
         .selectFrom("shards")
         .select("id")
@@ -153,8 +159,13 @@ async function claimShards(
         .where(isFree(database, "shards"))
         .where(query.condition)
         .orderBy("first_entry")
-        .limit(query.limit),
+        .limit(query.limit)
+        .forNoKeyUpdate()
+        .skipLocked(),
     )
+    .updateTable("shards")
+    .set(taken(database, query.owner, query.leaseMs))
+    .where("id", "in", (select) => select.selectFrom("free").select("id"))
     .returning(["id", "model", "requested_model", "first_entry", "entry_count", "epoch"])
     .execute();
   if (rows.length === 0) return [];

@@ -1,5 +1,6 @@
 // What a database must offer to the stores here; everything in which databases differ is behind it.
-// The stores rely on transactions being serializable: what they read stays true until they commit.
+// A statement sees what is committed when it begins. So whoever judges a row before changing it locks it first
+// (`forNoKeyUpdate`), and whoever judges rows that others may add locks a name (`lock`); SQLite's writers take turns.
 
 import { sql } from "kysely";
 import type { AliasedRawBuilder, Expression, Kysely, RawBuilder } from "kysely";
@@ -13,13 +14,17 @@ export interface SqlDatabase {
   readonly location: string;
   /** Column type of a number that grows with every row. */
   readonly sequenceType: string;
-  /** Runs `work` on one unchanging state of the data. */
+  /** Runs `work`, of which each statement may see another state of the data. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Runs `work`, which only reads, on one unchanging state of the data. */
+  snapshot<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
-   * Runs `work` as one serializable transaction, durable when this resolves; nothing is changed
-   * when `work` throws. It may be run again after a conflict with another node.
+   * Runs `work` as one transaction, durable when this resolves; nothing is changed when `work`
+   * throws. It may be run again after a conflict, or after the connection was lost.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Until the transaction ends, no other one gets past its own `lock` of the same name. */
+  lock(tx: Tx, name: string): Promise<void>;
   /** The time that judges leases, epoch ms. */
   now(): Expression<number>;
   /** A list as a table `item` with one row for each element: one parameter, whatever its length. */

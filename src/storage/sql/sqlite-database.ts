@@ -5,17 +5,9 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurnOfLoop } from "node:timers/promises";
-import {
-  DefaultQueryExecutor,
-  DummyDriver,
-  Kysely,
-  SqliteAdapter,
-  SqliteIntrospector,
-  sql,
-} from "kysely";
-import type { Dialect } from "kysely";
+import { SqliteAdapter, sql } from "kysely";
 import type { Clock } from "../../core/clock.ts";
-import type { Tables } from "./schema.ts";
+import { queriesOn } from "./queries-on.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 import { SqliteConnection, retryWhileBusy } from "./sqlite-connection.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
@@ -60,7 +52,8 @@ export class SqliteDatabase implements SqlDatabase {
     this.#busyLimitMs = busyLimitMs;
     this.#database = new DatabaseSync(path, { timeout: 0 });
     this.#connection = new SqliteConnection(this.#database, { busyLimitMs });
-    this.#tx = queriesOn(this.#connection);
+    const spelling = { adapter: new SqliteAdapter(), compiler: new SqliteStatements() };
+    this.#tx = queriesOn(spelling, this.#connection);
   }
 
   /** Settings of the connection, to be made once. On macOS only fullfsync reaches the disk. */
@@ -81,8 +74,17 @@ export class SqliteDatabase implements SqlDatabase {
     return this.#inTurn(false, work);
   }
 
+  snapshot<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#inTurn(false, work);
+  }
+
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#inTurn(true, work);
+  }
+
+  /** Whoever writes is alone anyway. */
+  lock(): Promise<void> {
+    return Promise.resolve();
   }
 
   now() {
@@ -168,23 +170,4 @@ export class SqliteDatabase implements SqlDatabase {
       return () => reject(error);
     }
   }
-}
-
-/** There is one connection, so that none has to be asked for. */
-function queriesOn(connection: SqliteConnection): Tx {
-  const [adapter, driver, compiler] = [
-    new SqliteAdapter(),
-    new DummyDriver(),
-    new SqliteStatements(),
-  ];
-  const dialect: Dialect = {
-    createAdapter: () => adapter,
-    createDriver: () => driver,
-    createIntrospector: (db) => new SqliteIntrospector(db),
-    createQueryCompiler: () => compiler,
-  };
-  const executor = new DefaultQueryExecutor(compiler, adapter, {
-    provideConnection: (consumer) => consumer(connection),
-  });
-  return new Kysely<Tables>({ config: { dialect }, dialect, driver, executor });
 }

@@ -3,13 +3,14 @@
 
 import { sql } from "kysely";
 import { LimitExceededError } from "../../core/store.ts";
-import type { Tx } from "./sql-database.ts";
+import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 /**
  * What was just added, at its creation, leaves the project within `maxBytes` (null: no limit), also
  * when `announcedBytes` more will have come. Throws LimitExceededError.
  */
 export async function requireStored(
+  database: SqlDatabase,
   tx: Tx,
   added: { projectId: string; createdAt: number },
   maxBytes: number | null,
@@ -17,6 +18,7 @@ export async function requireStored(
 ): Promise<void> {
   if (maxBytes === null) return;
   const { projectId, createdAt } = added;
+  await database.lock(tx, `stored bytes of ${projectId}`);
   const { rows } = await sql<{ bytes: number }>`
     select cast(coalesce(sum(bytes), 0) as bigint) as bytes from (
       select sum(size_bytes) as bytes from files

@@ -43,7 +43,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
         if (inserted === undefined) {
           throw new ConflictError(`An upload with the id ${upload.id} exists.`);
         }
-        await requireStored(tx, upload, maxStoredBytes, upload.sizeBytes);
+        await requireStored(database, tx, upload, maxStoredBytes, upload.sizeBytes);
       }),
 
     get: (projectId, id) =>
@@ -54,7 +54,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
 
     addPart: (projectId, part, { maxPartBytes, maxStoredBytes }, idempotent) =>
       database.write(async (tx) => {
-        const upload = await findUpload(tx, projectId, part.uploadId);
+        const upload = await lockUpload(tx, projectId, part.uploadId);
         if (upload === undefined) throw new NotFoundError(`There is no upload ${part.uploadId}.`);
         if (upload.open_until <= part.createdAt) throw notOpen(upload.id);
         if (upload.part_bytes + part.sizeBytes > maxPartBytes) {
@@ -67,7 +67,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
           .set({ part_bytes: upload.part_bytes + part.sizeBytes })
           .where("id", "=", upload.id)
           .execute();
-        await requireStored(tx, { projectId, createdAt: part.createdAt }, maxStoredBytes);
+        await requireStored(database, tx, { projectId, createdAt: part.createdAt }, maxStoredBytes);
       }),
 
     parts: (uploadId, partIds) =>
@@ -100,7 +100,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
           .executeTakeFirst();
         if (numUpdatedRows === 0n) throw notOpen(id);
         await insertFile(tx, file);
-        await requireStored(tx, file, maxStoredBytes);
+        await requireStored(database, tx, file, maxStoredBytes);
       }),
 
     cancel: (projectId, id, at) =>
@@ -138,12 +138,19 @@ export function uploadStore(database: SqlDatabase): UploadStore {
 }
 
 function findUpload(tx: Tx, projectId: string, id: string): Promise<UploadRow | undefined> {
+  return uploadOf(tx, projectId, id).executeTakeFirst();
+}
+
+function lockUpload(tx: Tx, projectId: string, id: string): Promise<UploadRow | undefined> {
+  return uploadOf(tx, projectId, id).forNoKeyUpdate().executeTakeFirst();
+}
+
+function uploadOf(tx: Tx, projectId: string, id: string) {
   return tx
     .selectFrom("uploads")
     .selectAll()
     .where("id", "=", id)
-    .where("project_id", "=", projectId)
-    .executeTakeFirst();
+    .where("project_id", "=", projectId);
 }
 
 async function insertPart(tx: Tx, part: UploadPart): Promise<void> {

@@ -12,6 +12,7 @@ export function webhookStore(
   return {
     insert: (webhook, maxPerProject = Number.MAX_SAFE_INTEGER) =>
       database.write(async (tx) => {
+        await database.lock(tx, `webhooks of ${webhook.projectId}`);
         const { held } = await tx
           .selectFrom("webhooks")
           .select((query) => query.fn.countAll<number>().as("held"))
@@ -57,6 +58,7 @@ export function webhookStore(
           .selectFrom("webhooks")
           .selectAll()
           .where("id", "=", before.id)
+          .forNoKeyUpdate()
           .executeTakeFirst();
         const asRead = JSON.stringify(changeable(before));
         if (row === undefined || JSON.stringify(changeable(toWebhook(row))) !== asRead)

@@ -29,6 +29,12 @@ const PLANNING_EPOCH = 6;
 /** Fills the empty database file `path`. */
 export async function writeSchemaFixture(path: string): Promise<void> {
   const store = await openSqliteStore({ path, clock: new FakeClock() });
+  await fillSchemaFixture(store);
+  await store.close();
+}
+
+/** Fills the empty store. */
+export async function fillSchemaFixture(store: Store): Promise<void> {
   await store.webhooks.insert(aWebhook("webhook"));
   await store.models.save("near", ["model-a", "model-b"], 1_000);
   await store.files.insert(aFile("file-visible", { filename: "tickets é.jsonl" }));
@@ -54,7 +60,6 @@ export async function writeSchemaFixture(path: string): Promise<void> {
     1_500,
   );
   await fillSince2(store);
-  await store.close();
 }
 
 /** What version 1 did not have; nothing that shows in what it had. */
