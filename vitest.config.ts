@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: "suites",
           include: ["test/suites/**/*.test.ts"],
-          globalSetup: ["test/setup/postgres.ts"],
+          globalSetup: ["test/setup/postgres.ts", "test/setup/s3.ts"],
           maxWorkers: "100%",
           testTimeout: 30 * secondMs,
           hookTimeout: 60 * secondMs,

@@ -1,5 +1,5 @@
 // The composition root: makes the parts of a server from its configuration, introduces them to each
-// other, and starts and stops them in order. With `workers/engine-parts.ts` the only place that knows the adapters.
+// other, and starts and stops them in order. With `workers/` the only place that knows the adapters.
 
 import { BatchService } from "./batches/batch-service.ts";
 import { ConfigError } from "./config/config-error.ts";
@@ -9,16 +9,18 @@ import { type Clock, systemClock } from "./core/clock.ts";
 import { batchEndpoints } from "./core/endpoints.ts";
 import { newNodeId } from "./core/ids.ts";
 import { isLoopback } from "./core/loopback.ts";
-import { Signals } from "./core/signals.ts";
+import { runsBatches, servesClients } from "./core/node-store.ts";
+import { Signals, workSignals } from "./core/signals.ts";
 import type { Store } from "./core/store.ts";
 import type { DueDelivery } from "./core/webhook-store.ts";
 import { Sweeping } from "./engine/sweeping.ts";
 import { FileService } from "./files/file-service.ts";
-import { buildApp } from "./http/app.ts";
+import { type ClientServices, buildApp } from "./http/app.ts";
 import { IdempotencyKeys } from "./http/idempotency.ts";
 import type { Readiness } from "./http/routes/operations.ts";
 import type { Lanes } from "./lanes/lanes.ts";
 import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
+import { Membership } from "./nodes/membership.ts";
 import { type Log, createLog } from "./observability/log.ts";
 import { snapshotOf, textOf } from "./observability/metrics-sum.ts";
 import { createMetrics } from "./observability/metrics.ts";
@@ -26,13 +28,13 @@ import { ApiKeys } from "./projects/api-keys.ts";
 import { ProjectWebhooks } from "./projects/project-webhooks.ts";
 import { SecretBox } from "./projects/secret-box.ts";
 import { lockDataDirectory } from "./storage/disk/data-directory-lock.ts";
-import { openDiskBlobStore } from "./storage/disk/disk-blob-store.ts";
 import { createFolder } from "./storage/disk/durable-folders.ts";
 import { secretKeyOf } from "./storage/disk/secret-key-file.ts";
 import { UploadService } from "./uploads/upload-service.ts";
 import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 import { type WebhookRequestOptions, sendWebhook } from "./webhooks/webhook-request.ts";
-import { engineOf, openStore, startLanes } from "./workers/engine-parts.ts";
+import { type EngineSurroundings, engineOf, startLanes } from "./workers/engine-parts.ts";
+import { connectNodes, openBlobs, openStore } from "./workers/storage.ts";
 import { Workers } from "./workers/workers.ts";
 
 export interface RunningServer {
@@ -143,56 +145,88 @@ async function startParts(
   closers.push(() => store.close());
   const keys = apiKeysOf(config, store, clock, log);
   await checkOpenness(config, keys);
+  const isShared = config.storage !== undefined;
   // The lock says that whoever held leases here is dead.
-  await store.voidLeases();
-  const blobs = await openDiskBlobStore({ directory: config.dataDir });
+  if (!isShared) await store.voidLeases();
+  const blobs = await openBlobs(config);
   closers.push(() => blobs.close());
-
   const limitsOf = (projectId: string) => projectLimitsOf(config, projectId);
-  const metrics = createMetrics(() => store.batches.countByStatus());
+  const metrics = createMetrics(store.batches);
   const surroundings = { config, store, clock, log, metrics };
-  const { lanes, close: closeLanes } = await startLanes(surroundings);
+  const nodeId = newNodeId();
+  const bus = await connectNodes(config, signals);
+  closers.push(() => bus.close());
+  const membership = isShared ? membershipOf(surroundings, nodeId, signals) : null;
+  const { lanes, close: closeLanes } = await startLanes(surroundings, {
+    turnOf: membership ? (upstream) => membership.turnOf(upstream) : undefined,
+    share: membership ?? undefined,
+  });
   closers.push(closeLanes);
+  if (membership) {
+    membership.report(() => lanes.loads());
+    membership.onChange(() => lanes.sharesChanged());
+    await membership.start();
+    closers.push(() => membership.stop());
+  }
 
-  const sweeping = new Sweeping({ store, blobs, signals, clock, log, aloneSince: lockedAt });
+  const sweeping = new Sweeping({
+    store,
+    blobs,
+    signals,
+    clock,
+    log,
+    aloneSince: isShared ? null : lockedAt,
+    isOurs: () => membership?.isFirst ?? true,
+  });
   closers.push(() => sweeping.stop());
   sweeping.start();
   const workers = config.workers > 0 ? new Workers({ ...surroundings, signals }) : null;
-  const running = workers ?? engineOf(surroundings, { nodeId: newNodeId(), blobs, lanes, signals });
-  closers.push(() => running.stop());
-  running.start();
+  if (runsBatches(config.role)) {
+    const running = workers ?? engineOf(surroundings, { nodeId, blobs, lanes, signals });
+    closers.push(async () => {
+      await running.stop();
+      // What was handed back is there for other nodes.
+      for (const name of workSignals) signals.emit(name);
+    });
+    running.start();
+  }
 
   const secrets = await secretsOf(config);
-  const deliverer = new WebhookDeliverer({
-    ...webhookOptions(config, secrets, clock),
-    store: store.webhooks,
-    log,
-    metrics,
-    pollMs: config.pollMs,
-  });
-  closers.push(() => deliverer.stop());
-  closers.push(signals.on("batch-ended", () => deliverer.wake()));
-  deliverer.start();
+  if (servesClients(config.role)) {
+    const deliverer = new WebhookDeliverer({
+      ...webhookOptions(config, secrets, clock),
+      store: store.webhooks,
+      log,
+      metrics,
+      pollMs: config.pollMs,
+    });
+    closers.push(() => deliverer.stop());
+    closers.push(signals.on("batch-ended", () => deliverer.wake()));
+    deliverer.start();
+  }
 
   const startedAt = clock.now();
   const { freeSpaceFloorBytes, limits } = config;
   const kept = { blobs, signals, clock, limits, limitsOf, freeSpaceFloorBytes };
-  const app = buildApp({
+  const services: ClientServices = {
     files: new FileService({ ...kept, files: store.files }),
     uploads: new UploadService({ ...kept, files: store.files, uploads: store.uploads }),
     batches: new BatchService({ ...kept, batches: store.batches }),
     idempotency: new IdempotencyKeys(store.idempotency, clock),
     endpoints: batchEndpoints(config.upstreams.flatMap(({ endpoints }) => endpoints)),
-    keys,
     webhooks: projectWebhooksOf(config, store, signals, secrets, clock),
+    listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),
+  };
+  const app = buildApp({
+    services: servesClients(config.role) ? services : null,
+    keys,
     metrics,
     log,
-    listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),
     exposeMetrics: async () => {
       if (!workers) return metrics.registry.metrics();
       return textOf([await snapshotOf(metrics.registry), ...(await workers.metrics())]);
     },
-    readiness: () => readinessOf(lanes, workers),
+    readiness: () => readinessOf(lanes, workers, membership),
     anyHost: config.insecureNoAuth,
   });
   closers.push(() => app.close());
@@ -200,10 +234,26 @@ async function startParts(
   return app.listen({ host: config.host, port: config.port });
 }
 
-async function readinessOf(lanes: Lanes, workers: Workers | null): Promise<Readiness> {
+function membershipOf(
+  { config, store, clock, log }: EngineSurroundings,
+  id: string,
+  signals: Signals,
+): Membership {
+  const { role, leaseMs: lifeMs } = config;
+  return new Membership({ nodes: store.nodes, id, role, lifeMs, signals, clock, log });
+}
+
+async function readinessOf(
+  lanes: Lanes,
+  workers: Workers | null,
+  membership: Membership | null,
+): Promise<Readiness> {
   const checks = lanes.report();
   // A paused lane is no reason to send clients elsewhere: it takes batches all the same.
   const isKnown = checks.some(({ model, state }) => model === null && state === "ok");
+  if (membership) {
+    return { ready: isKnown && membership.isTrusted, checks, nodes: membership.living };
+  }
   if (!workers) return { ready: isKnown, checks };
   const states = workers.states();
   const someWork = states.some(({ state }) => state !== "down");

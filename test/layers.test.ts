@@ -29,6 +29,7 @@ const table: Readonly<Record<string, Layer>> = {
   projects: services,
   batches: services,
   lanes: services,
+  nodes: services,
   engine: { layers: ["core", "files", "lanes", "observability"], packages: [] },
   gateway: { layers: ["core", "lanes", "observability"], packages: [] },
   "storage/disk": { layers: ["core", "observability"], packages: [] },
@@ -48,8 +49,9 @@ const table: Readonly<Record<string, Layer>> = {
     layers: ["core", "config", "lanes", "observability"],
     packages: [],
     exceptions: {
-      "workers/engine-parts.ts": ["engine", "network", "storage/sql", "upstream"],
+      "workers/engine-parts.ts": ["engine", "network", "upstream"],
       "workers/worker-main.ts": ["storage/disk"],
+      "workers/storage.ts": ["storage/disk", "storage/s3", "storage/sql"],
     },
   },
   cli: {
@@ -269,6 +271,7 @@ describe("the lint rules", () => {
       "files",
       "gateway",
       "lanes",
+      "nodes",
       "projects",
       "uploads",
       "workers",

@@ -6,7 +6,7 @@ import { loadConfig } from "../config/config.ts";
 import { settings } from "../config/settings.ts";
 import { type Webhook, type WebhookDelivery, webhookEventTypes } from "../core/webhook.ts";
 import type { Administration } from "../main.ts";
-import { flagsOf, optionOf, readFile } from "./flags.ts";
+import { addDataOptions, flagsOf, optionOf, readFile } from "./flags.ts";
 
 /** What changes with the first key. */
 const FIRST_KEY =
@@ -162,10 +162,7 @@ function administrative(
   description: string,
   work: (command: Command, administration: Administration) => Promise<void>,
 ): Command {
-  const command = new Command(name)
-    .description(description)
-    .addOption(optionOf(settings.dataDir))
-    .option("--config <file>", "configuration file (default: offpeak.yaml, where there is one)");
+  const command = addDataOptions(new Command(name).description(description));
   return command.action(async () => {
     try {
       const flags = flagsOf(command);

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import type { ConfigSources } from "../config/config.ts";
 import { type Setting, flagName } from "../config/setting.ts";
+import { settings } from "../config/settings.ts";
 
 /** The flag of a setting. */
 export function optionOf({
@@ -14,7 +15,23 @@ export function optionOf({
 }: Setting<string | number | boolean>): Option {
   const flag = flagName(path);
   if (kind.argument === undefined) return new Option(flag, description);
-  return new Option(`${flag} <${kind.argument}>`, `${description} (default: ${fallback})`);
+  const shown = fallback === "" ? "" : ` (default: ${fallback})`;
+  return new Option(`${flag} <${kind.argument}>`, `${description}${shown}`);
+}
+
+/** Where the data of nodes that share it is, and the file that may say so. */
+export function addDataOptions(command: Command): Command {
+  return command
+    .addOption(optionOf(settings.dataDir))
+    .addOption(databaseOption())
+    .option("--config <file>", "configuration file (default: offpeak.yaml, where there is one)");
+}
+
+export function databaseOption(): Option {
+  return new Option(
+    "--database-url <url>",
+    "PostgreSQL database that nodes share; better as OFFPEAK_DATABASE_URL, for others can see flags",
+  );
 }
 
 /** The flags given to the command, by long name. */

@@ -5,7 +5,7 @@ import { Command, Option } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import { type Config, type ConfigSources, loadConfig } from "../config/config.ts";
 import { limitSettings, settings } from "../config/settings.ts";
-import { flagsOf, optionOf, readFile } from "./flags.ts";
+import { databaseOption, flagsOf, optionOf, readFile } from "./flags.ts";
 
 const EXAMPLES = `
 Every flag can also be a variable (--data-dir is OFFPEAK_DATA_DIR) or a key in offpeak.yaml (data_dir);
@@ -37,6 +37,7 @@ export function serveCommand(): Command {
         "run files that name ALIAS on MODEL; may be repeated",
       ),
     )
+    .addOption(databaseOption())
     .option("--config <file>", "configuration file (default: offpeak.yaml, where there is one)");
   for (const setting of Object.values(settings)) command.addOption(optionOf(setting));
   for (const limit of Object.values(limitSettings)) {

@@ -6,6 +6,7 @@ import { type ProjectsConfig, readProjects } from "./project-config.ts";
 import { Secret, readSecret } from "./secret.ts";
 import { type SettingSources, flagName, readSetting, variableName } from "./setting.ts";
 import { limitSettings, settings } from "./settings.ts";
+import { type SharedStorageConfig, checkStorage, readSharedStorage } from "./storage-config.ts";
 import { type UpstreamConfig, upstreamsFromUrls, upstreamsFromYaml } from "./upstream-config.ts";
 import { type Mapping, asMapping, parseYaml, refuseUnknownKeys } from "./yaml-file.ts";
 
@@ -16,6 +17,8 @@ export type Config = Readonly<{
 }> &
   Readonly<ProjectsConfig> & {
     readonly limits: Readonly<Limits>;
+    /** Undefined: the data directory holds all. */
+    readonly storage: Readonly<SharedStorageConfig> | undefined;
     /** Opens the admin routes. Undefined: they are closed. */
     readonly adminKey: Secret | undefined;
     /** Encrypts the secrets in the database. Undefined: a file in the data directory does. */
@@ -42,6 +45,7 @@ const otherVariables = [
   "OFFPEAK_MODEL_ALIAS",
   "OFFPEAK_ADMIN_KEY",
   "OFFPEAK_SECRET_KEY",
+  "OFFPEAK_DATABASE_URL",
 ];
 /** Keys of the file beside those of `allSettings`. */
 const otherKeys = [
@@ -50,6 +54,7 @@ const otherKeys = [
   "model_aliases",
   "admin_key",
   "secret_key",
+  "database_url",
   "project_limits",
   "projects",
 ];
@@ -75,8 +80,10 @@ export function loadConfig({
     yamlValue: ([first, second]) =>
       second === undefined ? file.root[first as string] : file.limits[second],
   };
+  const plain = readAll(settings, sources);
   const config: Config = {
-    ...readAll(settings, sources),
+    ...plain,
+    storage: readSharedStorage(sources, plain),
     limits: readAll(limitSettings, sources),
     ...readProjects(yamlPlace, file.root),
     upstreams: readUpstreams(sources, upstreamsOptional),
@@ -85,6 +92,7 @@ export function loadConfig({
     secretKey: readKey("secret_key", sources),
   };
   checkWorkers(config);
+  checkStorage(config);
   return deepFreeze(config);
 }
 

@@ -3,14 +3,18 @@
 
 /**
  * `batch-created`: something to plan. `batch-planned`: shards to claim. `batch-ending`: to stop and assemble.
- * `batch-ended`: webhooks may have to be sent. `bytes-unneeded`: to sweep.
+ * `batch-ended`: webhooks may have to be sent. `bytes-unneeded`: to sweep. `nodes-changed`: to look who else lives.
  */
 export type SignalName =
   | "batch-created"
   | "batch-planned"
   | "batch-ending"
   | "batch-ended"
-  | "bytes-unneeded";
+  | "bytes-unneeded"
+  | "nodes-changed";
+
+/** All that has the engine look for work. */
+export const workSignals = ["batch-created", "batch-planned", "batch-ending"] as const;
 
 /** Takes a signal elsewhere. What it brings from there it emits as its own `source`. */
 export type Relay = (name: SignalName) => void;

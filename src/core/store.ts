@@ -17,6 +17,7 @@ import type {
 import type { FilePurpose, StoredFile } from "./file.ts";
 import type { IdempotencyStore, IdempotentRequest } from "./idempotency-store.ts";
 import type { KeyStore } from "./key-store.ts";
+import type { NodeStore } from "./node-store.ts";
 import type { UploadStore } from "./upload-store.ts";
 import type { Usage } from "./usage.ts";
 import type { WebhookStore } from "./webhook-store.ts";
@@ -84,6 +85,7 @@ export interface Store {
   readonly keys: KeyStore;
   readonly idempotency: IdempotencyStore;
   readonly webhooks: WebhookStore;
+  readonly nodes: NodeStore;
   /**
    * Embedded only: ends all leases, requests under an Idempotency-Key and claims of deliveries at once.
    * The caller holds the data directory's lock, so their owners are dead.
@@ -297,6 +299,8 @@ export interface BatchStore {
   listUnswept(limit: number): Promise<string[]>;
   markSwept(batchId: string): Promise<void>;
   countByStatus(): Promise<Record<BatchStatus, number>>;
+  /** Lines of in_progress batches without an ending that have no result, by the progress written last. */
+  countQueuedLines(): Promise<number>;
 }
 
 /** Ownership of a shard, with all its owner must know to run it. */

@@ -10,7 +10,7 @@ import { defaultUpstreamEndpoints } from "../core/endpoints.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";
 import { defaultProjectLimits, type ProjectLimits } from "../core/project.ts";
 import { Signals } from "../core/signals.ts";
-import { Lanes } from "../lanes/lanes.ts";
+import { Lanes, wholeLimit } from "../lanes/lanes.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { HttpUpstream } from "../upstream/http-upstream.ts";
 import { Leases } from "./leases.ts";
@@ -38,8 +38,8 @@ interface Setup {
 
 function plannerOf(setup: Setup = {}): Planner {
   const { store, blobs, clock, log } = stage;
-  const none = Object.fromEntries(batchStatuses.map((status) => [status, 0])) as never;
   const lanes = new Lanes({
+    share: wholeLimit,
     upstreams: [
       {
         concurrency: 1,
@@ -60,7 +60,7 @@ function plannerOf(setup: Setup = {}): Planner {
     models: store.models,
     clock,
     log,
-    metrics: createMetrics(() => Promise.resolve(none)),
+    metrics: createMetrics(null),
   });
   const leases = new Leases({ owner: "node-1", leaseMs: 30_000, store, clock, log });
   cleanup.defer(() => leases.stop());

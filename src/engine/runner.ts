@@ -87,6 +87,7 @@ export class Runner {
     const { store } = this.#options;
     await this.#lookAround();
     await this.#stopEnded();
+    this.#yieldWithoutShare();
     // What waits for a paused lane would only stand in front of what can be run.
     const paused = this.#pausedDemands();
     const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT, paused);
@@ -135,6 +136,15 @@ export class Runner {
       const ending = endings.get(run.claim.batchId);
       if (ending === undefined) continue;
       run.stop(ending === "expired" ? "expired" : "cancelled");
+    }
+  }
+
+  /** Has shards given back whose lanes have no share of the limits any more: other nodes send instead. */
+  #yieldWithoutShare(): void {
+    for (const run of this.#runs.values()) {
+      const { endpoint, model } = run.claim;
+      const lanes = this.#options.lanes.lanesFor(endpoint, model);
+      if (lanes.length > 0 && lowWater(lanes) === 0) run.stop("yield");
     }
   }
 

@@ -24,6 +24,7 @@ interface Run {
 
 /** What is at hand of one model at one endpoint. */
 interface Stock {
+  /** 0: this node has no share of the limits, and sends nothing. */
   lowWater: number;
   isServed: boolean;
   isPaused: boolean;
@@ -50,6 +51,7 @@ export class ShardsAtHand {
   wanted({ endpoint, models }: RunnableBatch, isActive: boolean): string[] {
     return models.filter((model) => {
       const { isPaused, isServed, runs, unsent, ...stock } = this.#stock(endpoint, model);
+      if (isServed && stock.lowWater === 0) return false;
       // A paused lane needs one shard, whose lines find out when it can go on.
       if (isPaused) return isServed && runs === 0;
       if (unsent < stock.lowWater) return runs < MAX_SMALL_RUNS_PER_MODEL;

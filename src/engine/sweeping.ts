@@ -7,6 +7,8 @@ import { Sweeper, type SweeperOptions } from "./sweeper.ts";
 
 export interface SweepingOptions extends Omit<SweeperOptions, "orphanAgeMs"> {
   signals: Signals;
+  /** Whether it is this process that sweeps, where several could. */
+  isOurs: () => boolean;
 }
 
 const SWEEP_EVERY_MS = 10_000;
@@ -27,13 +29,17 @@ export class Sweeping {
       name: "sweeper",
       pollMs: SWEEP_EVERY_MS,
       log,
-      tick: () => sweeper.tick(signal),
+      tick: async () => {
+        if (options.isOurs()) await sweeper.tick(signal);
+      },
     });
     const orphans = new Loop({
       name: "orphans",
       pollMs: SWEEP_ORPHANS_EVERY_MS,
       log,
-      tick: () => sweeper.sweepOrphans(signal),
+      tick: async () => {
+        if (options.isOurs()) await sweeper.sweepOrphans(signal);
+      },
     });
     this.#loops = [sweeping, orphans];
     this.#unsubscribe = options.signals.on("bytes-unneeded", () => sweeping.wake());

@@ -46,18 +46,24 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
-export interface AppParts {
+/** What clients are served with. */
+export interface ClientServices {
   files: FileService;
   uploads: UploadService;
   batches: BatchService;
   idempotency: IdempotencyKeys;
   /** What the `endpoint` of a batch may be. */
   endpoints: readonly string[];
-  keys: ApiKeys;
   webhooks: ProjectWebhooks;
+  listModels: () => readonly Model[];
+}
+
+export interface AppParts {
+  /** Null: the node serves no clients, only those who run it. */
+  services: ClientServices | null;
+  keys: ApiKeys;
   metrics: Metrics;
   log: Log;
-  listModels: () => readonly Model[];
   /** For Prometheus, of all processes. */
   exposeMetrics: () => Promise<string>;
   readiness: () => Promise<Readiness>;
@@ -114,15 +120,16 @@ export function buildApp(parts: AppParts): App {
   return app;
 }
 
-function addRoutes(app: App, parts: AppParts): void {
-  addBatchRoutes(app, parts);
-  addFileRoutes(app, parts);
-  addUploadRoutes(app, parts);
-  addModelRoutes(app, parts.listModels);
-  addWebhookRoutes(app, parts.webhooks);
-  addAdminRoutes(app, parts);
+function addRoutes(app: App, { services, ...parts }: AppParts): void {
   addOperationsRoutes(app, parts);
   addOpenApiRoute(app);
+  if (services === null) return;
+  addBatchRoutes(app, services);
+  addFileRoutes(app, services);
+  addUploadRoutes(app, services);
+  addModelRoutes(app, services.listModels);
+  addWebhookRoutes(app, services.webhooks);
+  addAdminRoutes(app, { ...parts, ...services });
 }
 
 /** Node.js would refuse one it does not know without a body; a hook does it in the envelope. */

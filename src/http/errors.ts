@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FastifySchemaValidationError } from "fastify/types/schema.js";
 import { ApiError } from "../core/api-error.ts";
 import { newHttpRequestId } from "../core/ids.ts";
+import { StorageUnavailableError } from "../core/store.ts";
 import { drain } from "./drain.ts";
 import { limitRefusal } from "./limit-refusals.ts";
 import { schemaRefusal } from "./schema-errors.ts";
@@ -25,7 +26,8 @@ interface FrameworkError extends Error {
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const refusal = toRefusal(error, request);
   const answer = refusal ?? serverFault(request);
-  if (refusal === undefined) request.log.error({ err: error }, "request failed");
+  const isFault = refusal === undefined || error instanceof StorageUnavailableError;
+  if (isFault) request.log.error({ err: error }, "request failed");
   // The framework closes the connection after an early answer, which could destroy the answer on its
   // way; reading on lets it arrive.
   if (reply.hasHeader("connection")) reply.removeHeader("connection");

@@ -1,11 +1,13 @@
-// What a client is told when there is no more room for what it wants: in its project, or on the server.
+// What a client is told when there is no more room for what it wants, in its project or on the server, or
+// when the storage that nodes share can't be reached.
 import { ApiError } from "../core/api-error.ts";
-import { LimitExceededError, StorageFullError } from "../core/store.ts";
+import { LimitExceededError, StorageFullError, StorageUnavailableError } from "../core/store.ts";
 import { TemporaryRefusal } from "./temporary-refusal.ts";
 
 /** Undefined for any other error, and for limits that no request can exceed. */
 export function limitRefusal(error: unknown): ApiError | undefined {
   if (error instanceof StorageFullError) return outOfSpace();
+  if (error instanceof StorageUnavailableError) return unavailable();
   if (!(error instanceof LimitExceededError)) return undefined;
   const { limit, allowed } = error;
   if (limit === "batches-per-hour") return tooManyBatches(allowed);
@@ -19,6 +21,15 @@ function outOfSpace(): ApiError {
     503,
     "The server is out of disk space. Delete files or make room, and try again.",
     { code: "insufficient_storage" },
+  );
+}
+
+function unavailable(): ApiError {
+  return new TemporaryRefusal(
+    503,
+    "The server's storage cannot be reached at present, and what you asked for may or may not have been done. " +
+      "Please try again; with an Idempotency-Key nothing is made twice.",
+    { code: "storage_unavailable" },
   );
 }
 

@@ -1,12 +1,11 @@
 // Two models of one upstream, one of which has requests that must be the only ones the upstream has.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { batchStatuses } from "../core/batch.ts";
 import { systemClock } from "../core/clock.ts";
 import type { Upstream } from "../core/upstream.ts";
 import { createLog } from "../observability/log.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import type { Lane, LaneEffect, LaneSource, Permit } from "./lane.ts";
-import { Lanes } from "./lanes.ts";
+import { Lanes, wholeLimit } from "./lanes.ts";
 
 const ENDPOINT = "/v1/embeddings";
 const success: LaneEffect = { kind: "success" };
@@ -33,14 +32,14 @@ let elsewhere: Lane;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  const none = Object.fromEntries(batchStatuses.map((status) => [status, 0])) as never;
   lanes = new Lanes({
+    share: wholeLimit,
     upstreams: ["gpu", "other"].map((name) => ({ upstream: upstreamOf(name), concurrency: 2 })),
     modelAliases: {},
     models: { all: () => Promise.resolve(new Map()), save: () => Promise.resolve() },
     clock: systemClock,
     log: createLog("error", { write: () => undefined }),
-    metrics: createMetrics(() => Promise.resolve(none)),
+    metrics: createMetrics(null),
   });
   [a, elsewhere] = lanes.lanesFor(ENDPOINT, "a") as [Lane, Lane];
   [b] = lanes.lanesFor(ENDPOINT, "b") as [Lane];

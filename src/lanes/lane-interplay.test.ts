@@ -65,7 +65,7 @@ beforeEach(() => {
     upstream,
     model: "m",
     exclusiveUse: new ExclusiveUse(),
-    limit: { current: () => limit },
+    limit: { current: () => limit, isTrusted: true },
     clock: systemClock,
     onPause: (...change) => pauses.push(change),
   });

@@ -20,7 +20,7 @@ beforeEach(() => {
     upstream: { name: "gpu" } as Upstream,
     model: "m",
     exclusiveUse: new ExclusiveUse(),
-    limit: { current: () => 4 },
+    limit: { current: () => 4, isTrusted: true },
     clock,
     onPause: () => {},
   });

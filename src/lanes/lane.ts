@@ -20,6 +20,8 @@ export const TURN_MS = 20;
 /** How many requests a lane may have in flight. A feedback loop can stand here one day. */
 export interface ConcurrencyLimit {
   current(): number;
+  /** False while that can't be relied on: then nothing is sent. */
+  readonly isTrusted: boolean;
 }
 
 /** Something that has requests for a lane. Asked in turn with the others. */
@@ -188,6 +190,7 @@ export class Lane {
 
   #hasRoom(): boolean {
     if (this.#isAlone || this.#inFlight >= this.#limit.current()) return false;
+    if (!this.#limit.isTrusted) return false;
     if (!this.#exclusiveUse.admits(this) || this.#gate.waitMs > 0) return false;
     return this.#bytes.hasRoom;
   }

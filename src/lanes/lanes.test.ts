@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
-import { batchStatuses } from "../core/batch.ts";
 import { defaultUpstreamEndpoints } from "../core/endpoints.ts";
 import type { ModelStore, Store } from "../core/store.ts";
 import { createLog } from "../observability/log.ts";
@@ -8,7 +7,7 @@ import { createMetrics } from "../observability/metrics.ts";
 import { Simulator } from "../simulator/simulator.ts";
 import { openSqliteStore } from "../storage/sql/sqlite.ts";
 import { HttpUpstream } from "../upstream/http-upstream.ts";
-import { Lanes } from "./lanes.ts";
+import { Lanes, wholeLimit } from "./lanes.ts";
 
 const CHAT = "/v1/chat/completions";
 const EMBED = "/v1/embeddings";
@@ -50,8 +49,8 @@ function lanesOf(
   models: ModelStore = store.models,
 ): Lanes {
   const clock = new FakeClock();
-  const none = Object.fromEntries(batchStatuses.map((status) => [status, 0])) as never;
   const lanes = new Lanes({
+    share: wholeLimit,
     upstreams: upstreams.map(({ name, url, models: configured, endpoints, concurrency }) => {
       const upstream = new HttpUpstream({
         name,
@@ -71,7 +70,7 @@ function lanesOf(
     models,
     clock,
     log: createLog("info", { write: (line) => logged.push(line) }),
-    metrics: createMetrics(() => Promise.resolve(none)),
+    metrics: createMetrics(null),
   });
   closers.push(() => lanes.close());
   return lanes;

@@ -2,6 +2,7 @@
 // pair. Keeps the list of models fresh.
 
 import type { Clock } from "../core/clock.ts";
+import type { LaneLoad } from "../core/node-store.ts";
 import { backoffMs } from "../core/retry.ts";
 import type { ModelStore } from "../core/store.ts";
 import type { Upstream } from "../core/upstream.ts";
@@ -17,12 +18,23 @@ export interface LanesOptions {
     /** Where other processes send to the upstream too. */
     turn?: SharedTurn | undefined;
   }[];
+  share: LimitShare;
   modelAliases: Readonly<Record<string, string>>;
   models: ModelStore;
   clock: Clock;
   log: Log;
   metrics: Metrics;
 }
+
+/** This process's part of limits that several may divide. */
+export interface LimitShare {
+  of(limit: number): number;
+  /** False while that can't be relied on. */
+  readonly isTrusted: boolean;
+}
+
+/** Of the only process. */
+export const wholeLimit: LimitShare = { of: (limit) => limit, isTrusted: true };
 
 interface Member {
   upstream: Upstream;
@@ -66,7 +78,12 @@ export class Lanes {
     this.#members = options.upstreams.map(({ upstream, concurrency, turn }) => ({
       upstream,
       exclusiveUse: new ExclusiveUse(turn),
-      limit: { current: () => concurrency },
+      limit: {
+        current: () => options.share.of(concurrency),
+        get isTrusted() {
+          return options.share.isTrusted;
+        },
+      },
       models: upstream.configuredModels && new Set(upstream.configuredModels),
       areStored: false,
       problem: null,
@@ -162,6 +179,22 @@ export class Lanes {
       return { upstream: upstream.name, model, state: reason === null ? "ok" : "paused", reason };
     });
     return [...upstreams, ...lanes];
+  }
+
+  /** What every lane that was used has in flight, and may have. */
+  loads(): LaneLoad[] {
+    return [...this.#lanes.values()].map(({ upstream, model, inFlight, concurrency }) => ({
+      upstream: upstream.name,
+      model,
+      inFlight,
+      limit: concurrency,
+    }));
+  }
+
+  /** Has all lanes look whether they may send more, or less: the shares have changed. */
+  sharesChanged(): void {
+    for (const lane of this.#lanes.values()) lane.pump();
+    this.#changed();
   }
 
   /** Brings the gauge of requests in flight up to date. */

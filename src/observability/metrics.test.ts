@@ -12,8 +12,13 @@ const noBatches = {
   cancelled: 0,
 };
 
+const work = (byStatus: typeof noBatches, queuedLines = 0) => ({
+  countByStatus: () => Promise.resolve(byStatus),
+  countQueuedLines: () => Promise.resolve(queuedLines),
+});
+
 test("every metric is there under its public name and labels", async () => {
-  const metrics = createMetrics(async () => ({ ...noBatches, in_progress: 2 }));
+  const metrics = createMetrics(work({ ...noBatches, in_progress: 2 }, 77));
   metrics.lines.tally({ outcome: "completed" }).count += 3;
   metrics.attempts.tally({ upstream: "u", result: "answer" }).count++;
   metrics.requestsInFlight.set({ upstream: "u", model: "m" }, 4);
@@ -23,6 +28,7 @@ test("every metric is there under its public name and labels", async () => {
   metrics.httpRequests.inc({ method: "GET", route: "/healthz", status: 200 });
   const text = await metrics.registry.metrics();
   for (const line of [
+    "offpeak_queued_lines 77",
     'offpeak_lines_total{outcome="completed"} 3',
     'offpeak_attempts_total{upstream="u",result="answer"} 1',
     'offpeak_requests_in_flight{upstream="u",model="m"} 4',
@@ -41,7 +47,7 @@ test("every metric is there under its public name and labels", async () => {
 });
 
 test("a lane that goes on leaves no trace in the paused ones", async () => {
-  const metrics = createMetrics(async () => noBatches);
+  const metrics = createMetrics(work(noBatches));
   const lane = { upstream: "u", model: "m", reason: "unreachable" };
   metrics.lanePaused.set(lane, 1);
   metrics.lanePaused.remove(lane);
@@ -49,7 +55,7 @@ test("a lane that goes on leaves no trace in the paused ones", async () => {
 });
 
 test("two servers in one process count apart", async () => {
-  const [one, other] = [createMetrics(async () => noBatches), createMetrics(async () => noBatches)];
+  const [one, other] = [createMetrics(work(noBatches)), createMetrics(work(noBatches))];
   one.lines.tally({ outcome: "failed" }).count++;
   expect(await other.registry.metrics()).not.toContain("offpeak_lines_total{");
 });

@@ -13,25 +13,39 @@ const COMMIT_SECONDS = [
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+/** What is asked of the Store at every scrape. */
+export interface WorkCounts {
+  countByStatus(): Promise<Record<BatchStatus, number>>;
+  countQueuedLines(): Promise<number>;
+}
+
 /**
  * Makes all metrics.
- * @param countBatches asked at every scrape for the number of batches in each status; null: another process says it
+ * @param work null: another process says it
  */
-export function createMetrics(countBatches: (() => Promise<Record<BatchStatus, number>>) | null) {
+export function createMetrics(work: WorkCounts | null) {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLED_EVERY_MS });
 
-  if (countBatches) {
+  if (work) {
     new Gauge({
       name: "offpeak_batches",
       help: "Batches by status.",
       labelNames: ["status"] as const,
       registers,
       async collect() {
-        for (const [status, count] of Object.entries(await countBatches())) {
+        for (const [status, count] of Object.entries(await work.countByStatus())) {
           this.set({ status }, count);
         }
+      },
+    });
+    new Gauge({
+      name: "offpeak_queued_lines",
+      help: "Lines of batches in progress that have no result yet, by what the Store knows.",
+      registers,
+      async collect() {
+        this.set(await work.countQueuedLines());
       },
     });
   }

@@ -27,7 +27,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   store = await openSqliteStore({ path: ":memory:", clock });
   logged = [];
-  metrics = createMetrics(() => store.batches.countByStatus());
+  metrics = createMetrics(store.batches);
 });
 
 afterEach(async () => {

@@ -1,7 +1,6 @@
 // Makes the parts that run batches from the configuration, for whichever process runs them: the serving
 // one, or each of its workers. Like `main.ts` it knows the adapters.
 
-import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { projectLimitsOf } from "../config/project-config.ts";
 import type { BlobStore } from "../core/blob-store.ts";
@@ -10,11 +9,10 @@ import type { Signals } from "../core/signals.ts";
 import type { Store } from "../core/store.ts";
 import { Engine } from "../engine/engine.ts";
 import type { SharedTurn } from "../lanes/exclusive-use.ts";
-import { Lanes } from "../lanes/lanes.ts";
+import { Lanes, type LimitShare, wholeLimit } from "../lanes/lanes.ts";
 import { fetchRemoteFile } from "../network/remote-file.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { openSqliteStore } from "../storage/sql/sqlite.ts";
 import { HttpUpstream } from "../upstream/http-upstream.ts";
 
 export interface EngineSurroundings {
@@ -25,17 +23,16 @@ export interface EngineSurroundings {
   metrics: Metrics;
 }
 
-export function openStore({ dataDir }: Config, clock: Clock): Promise<Store> {
-  return openSqliteStore({ path: join(dataDir, "offpeak.db"), clock });
+/** What a process has of upstreams to which others send too. */
+export interface SharedUpstreams {
+  turnOf?: ((upstream: string) => SharedTurn) | undefined;
+  share?: LimitShare | undefined;
 }
 
-/**
- * All lanes, started.
- * @param turnOf where other processes send to the upstream of that name too
- */
+/** All lanes, started. */
 export async function startLanes(
   { config, store, ...surroundings }: EngineSurroundings,
-  turnOf?: (upstream: string) => SharedTurn,
+  { turnOf, share = wholeLimit }: SharedUpstreams = {},
 ): Promise<{ lanes: Lanes; close: () => Promise<void> }> {
   const upstreams = config.upstreams.map(({ apiKey, models, ...upstream }) => ({
     concurrency: upstream.concurrency,
@@ -52,6 +49,7 @@ export async function startLanes(
   const lanes = new Lanes({
     ...surroundings,
     upstreams,
+    share,
     modelAliases: config.modelAliases,
     models: store.models,
   });

@@ -2,117 +2,50 @@
 // deliver when they like; with workers that die at any moment. The seed is that of fast-check.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { systemClock } from "../core/clock.ts";
-import type { Upstream } from "../core/upstream.ts";
-import { ExclusiveUse } from "../lanes/exclusive-use.ts";
-import { Lane, type LaneSource, type Permit } from "../lanes/lane.ts";
+import {
+  AloneCheck,
+  SendingProcess,
+  UPSTREAM,
+  type Work,
+  anyWork,
+} from "../../test/support/turn-stage.ts";
 import type { TurnNotice, TurnOrder } from "./messages.ts";
 import { UpstreamTurns } from "./upstream-turns.ts";
 import { WorkerTurn } from "./worker-turn.ts";
 
-const UPSTREAM = "gpu";
-const upstream = { name: UPSTREAM } as Upstream;
-
-/** A lane's requests, which stay in flight until the test ends them. */
-class Source implements LaneSource {
-  readonly endpoint = "/v1/embeddings";
-  readonly lane: Lane;
-  readonly kind: "one" | "alone";
-  readonly inFlight: Permit[] = [];
-  readonly #onSend: (permit: Permit) => void;
-  left: number;
-
-  constructor(lane: Lane, kind: "one" | "alone", left: number, onSend: (permit: Permit) => void) {
-    this.lane = lane;
-    this.kind = kind;
-    this.left = left;
-    this.#onSend = onSend;
-    lane.add(this);
-  }
-
-  ready(): "none" | "one" | "alone" {
-    return this.left === 0 ? "none" : this.kind;
-  }
-
-  send(permit: Permit): number {
-    this.#onSend(permit);
-    this.left--;
-    this.inFlight.push(permit);
-    return 1;
-  }
-}
-
-/** Two lanes of one process, and its channel to the arbiter and back. */
-class Worker {
-  readonly toArbiter: TurnNotice[] = [];
+/** A process, and its channel to the arbiter and back. */
+class Worker extends SendingProcess {
+  readonly toArbiter: TurnNotice[];
   readonly fromArbiter: TurnOrder[] = [];
-  readonly sources: Source[] = [];
-  readonly #turn = new WorkerTurn(UPSTREAM, (notice) => this.toArbiter.push(notice));
-  readonly #lanes: Lane[];
+  readonly #turn: WorkerTurn;
 
   constructor() {
-    const exclusiveUse = new ExclusiveUse(this.#turn);
-    this.#lanes = ["a", "b"].map(
-      (model) =>
-        new Lane({
-          upstream,
-          model,
-          limit: { current: () => 2 },
-          exclusiveUse,
-          clock: systemClock,
-          onPause: () => undefined,
-        }),
-    );
-  }
-
-  work(work: readonly Work[], onSend: (permit: Permit) => void): void {
-    for (const { lane, kind, count } of work) {
-      this.sources.push(new Source(this.#lanes[lane]!, kind, count, onSend));
-    }
+    const toArbiter: TurnNotice[] = [];
+    const turn = new WorkerTurn(UPSTREAM, (notice) => toArbiter.push(notice));
+    super(turn);
+    this.toArbiter = toArbiter;
+    this.#turn = turn;
   }
 
   order(order: TurnOrder): void {
     this.fromArbiter.push(order);
   }
 
-  get inFlight(): Permit[] {
-    return this.sources.flatMap((source) => source.inFlight);
-  }
-
-  get isIdle(): boolean {
-    return this.inFlight.length === 0 && this.sources.every(({ left }) => left === 0);
-  }
-
   obeyNext(): void {
     const order = this.fromArbiter.shift();
     if (order) this.#turn.obey(order);
   }
-
-  finishOne(pick: number): void {
-    const busy = this.sources.filter(({ inFlight }) => inFlight.length > 0);
-    const source = busy[pick % busy.length];
-    source?.lane.finish(source.inFlight.pop()!, { kind: "success" });
-  }
-
-  /** A source is taken off its lane, which gives up what it asked for it, and comes back. */
-  takeBack(pick: number): void {
-    const source = this.sources[pick % this.sources.length]!;
-    source.lane.remove(source);
-    source.lane.add(source);
-  }
-}
-
-interface Work {
-  lane: number;
-  kind: "one" | "alone";
-  count: number;
 }
 
 /** A server with workers, in which the test takes every step. */
 class Stage {
   readonly #arbiter = new UpstreamTurns();
   workers: Worker[] = [];
-  sentAlone = 0;
+  readonly #alone = new AloneCheck();
+
+  get sentAlone(): number {
+    return this.#alone.sentAlone;
+  }
 
   start(work: readonly Work[]): void {
     const worker = new Worker();
@@ -120,15 +53,7 @@ class Stage {
     // What it is told before its assignment comes before it.
     while (worker.fromArbiter.length > 0) worker.obeyNext();
     this.workers.push(worker);
-    worker.work(work, (permit) => this.#check(permit));
-  }
-
-  #check(permit: Permit): void {
-    const others = this.workers.flatMap((worker) => worker.inFlight);
-    if (others.some(({ alone }) => alone)) throw new Error("sent beside a request that is alone");
-    if (!permit.alone) return;
-    this.sentAlone++;
-    if (others.length > 0) throw new Error(`not alone: ${others.length} others are in flight`);
+    worker.work(work, (permit) => this.#alone.check(permit, this.workers));
   }
 
   kill(worker: Worker): void {
@@ -153,14 +78,6 @@ class Stage {
   }
 }
 
-const work = fc.array(
-  fc.record({
-    lane: fc.nat({ max: 1 }),
-    kind: fc.constantFrom("one" as const, "alone" as const),
-    count: fc.integer({ min: 1, max: 3 }),
-  }),
-  { minLength: 1, maxLength: 3 },
-);
 const step = fc.record({
   worker: fc.nat({ max: 5 }),
   what: fc.constantFrom(
@@ -174,14 +91,14 @@ const step = fc.record({
     "kill",
   ),
   pick: fc.nat({ max: 5 }),
-  newWork: work,
+  newWork: anyWork,
 });
 
 test("a request that must be alone is, whatever comes late and whoever dies; and everything is sent", () => {
   let sentAlone = 0;
   fc.assert(
     fc.property(
-      fc.array(work, { minLength: 2, maxLength: 4 }),
+      fc.array(anyWork, { minLength: 2, maxLength: 4 }),
       fc.array(step, { maxLength: 200 }),
       (works, steps) => {
         const stage = new Stage();

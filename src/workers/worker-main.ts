@@ -7,11 +7,11 @@ import { Signals } from "../core/signals.ts";
 import { createLog } from "../observability/log.ts";
 import { snapshotOf } from "../observability/metrics-sum.ts";
 import { createMetrics } from "../observability/metrics.ts";
-import { openDiskBlobStore } from "../storage/disk/disk-blob-store.ts";
 import { announceWorker } from "../storage/disk/worker-presence.ts";
-import { engineOf, openStore, startLanes } from "./engine-parts.ts";
+import { engineOf, startLanes } from "./engine-parts.ts";
 import type { Assignment, WorkerReport } from "./messages.ts";
 import { ServerLink } from "./server-link.ts";
+import { openBlobs, openStore } from "./storage.ts";
 
 interface RunningWorker {
   report(): Promise<WorkerReport>;
@@ -33,9 +33,11 @@ async function start({ config: packed, number, nodeId }: Assignment): Promise<Ru
   const log = createLog(config.logLevel).child({ worker: number });
   const metrics = createMetrics(null);
   const store = await openStore(config, clock);
-  const blobs = await openDiskBlobStore({ directory: config.dataDir, worker: number });
+  const blobs = await openBlobs(config, number);
   const surroundings = { config, store, clock, log, metrics };
-  const { lanes, close } = await startLanes(surroundings, (upstream) => link.turnOf(upstream));
+  const { lanes, close } = await startLanes(surroundings, {
+    turnOf: (upstream) => link.turnOf(upstream),
+  });
   const engine = engineOf(surroundings, { nodeId, blobs, lanes, signals });
   engine.start();
   log.info({ pid: process.pid }, "worker started");

@@ -4,7 +4,7 @@
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import { backoffMs } from "../core/retry.ts";
-import type { Relay, Signals } from "../core/signals.ts";
+import { type Relay, type Signals, workSignals } from "../core/signals.ts";
 import type { Store } from "../core/store.ts";
 import type { LaneReport } from "../lanes/lanes.ts";
 import type { Log } from "../observability/log.ts";
@@ -162,9 +162,7 @@ export class Workers {
     );
     try {
       await store.voidLeasesOf(worker.nodeId);
-      for (const name of ["batch-created", "batch-planned", "batch-ending"] as const) {
-        signals.emit(name);
-      }
+      for (const name of workSignals) signals.emit(name);
     } catch (error) {
       log.error(
         { err: error, worker: number },

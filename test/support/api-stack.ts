@@ -76,26 +76,28 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
   const logger = createLog("debug", { write: (line) => log.push(line) });
   const keys = new ApiKeys({ keys: store.keys, clock, log: logger, adminKey: options.adminKey });
   const secrets = new SecretBox("a-key-for-tests");
-  const metrics = createMetrics(() => store.batches.countByStatus());
+  const metrics = createMetrics(store.batches);
   const app = buildApp({
-    files: new FileService(kept),
-    uploads: new UploadService({ ...kept, uploads }),
-    batches: new BatchService({ batches, signals, clock, limitsOf }),
-    idempotency: new IdempotencyKeys(store.idempotency, clock),
-    endpoints: options.endpoints ?? endpointPaths,
+    services: {
+      files: new FileService(kept),
+      uploads: new UploadService({ ...kept, uploads }),
+      batches: new BatchService({ batches, signals, clock, limitsOf }),
+      idempotency: new IdempotencyKeys(store.idempotency, clock),
+      endpoints: options.endpoints ?? endpointPaths,
+      webhooks: new ProjectWebhooks({
+        webhooks,
+        secrets,
+        signals,
+        clock,
+        refusalOfUrl: () => undefined,
+        sendNow: () => Promise.resolve({ status: 200, error: null }),
+      }),
+      listModels: () => models,
+    },
     keys,
-    webhooks: new ProjectWebhooks({
-      webhooks,
-      secrets,
-      signals,
-      clock,
-      refusalOfUrl: () => undefined,
-      sendNow: () => Promise.resolve({ status: 200, error: null }),
-    }),
     metrics,
     exposeMetrics: () => metrics.registry.metrics(),
     log: logger,
-    listModels: () => models,
     readiness: () => Promise.resolve(readiness),
     anyHost: options.anyHost ?? false,
   });

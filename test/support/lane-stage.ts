@@ -43,7 +43,7 @@ export function laneOf(concurrency: number) {
     }),
     model: "m",
     exclusiveUse: new ExclusiveUse(),
-    limit: { current: () => limit.now },
+    limit: { current: () => limit.now, isTrusted: true },
     clock,
     onPause: (reason, before) => pauses.push([reason, before]),
   });

@@ -12,7 +12,7 @@ import { AttachedFiles } from "../../src/engine/attached-files.ts";
 import { FreeSpace } from "../../src/engine/free-space.ts";
 import { Leases } from "../../src/engine/leases.ts";
 import { Runner } from "../../src/engine/runner.ts";
-import { Lanes } from "../../src/lanes/lanes.ts";
+import { Lanes, wholeLimit } from "../../src/lanes/lanes.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { HttpUpstream } from "../../src/upstream/http-upstream.ts";
 import type { EngineStage } from "./engine-stage.ts";
@@ -61,7 +61,7 @@ export async function startEngine(
 ): Promise<RunningEngine> {
   const { store, clock, log } = stage;
   const blobs = options.blobs ?? stage.blobs;
-  const metrics = createMetrics(() => store.batches.countByStatus());
+  const metrics = createMetrics(store.batches);
   const upstream = new HttpUpstream({
     name: options.upstreamName ?? "gpu",
     baseUrls: [options.baseUrl],
@@ -74,6 +74,7 @@ export async function startEngine(
     clock,
   });
   const lanes = new Lanes({
+    share: wholeLimit,
     upstreams: [{ upstream, concurrency: options.concurrency ?? 4 }],
     modelAliases: {},
     models: store.models,

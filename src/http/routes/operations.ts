@@ -28,6 +28,28 @@ export interface Readiness {
   checks: readonly ReadinessCheck[];
   /** Left out where there are none. */
   workers?: readonly WorkerCheck[];
+  /** Left out where there is but one. */
+  nodes?: readonly NodeCheck[];
+}
+
+/** A living node, and what it has on each lane. */
+export interface NodeCheck {
+  id: string;
+  role: string;
+  lanes: readonly { upstream: string; model: string; inFlight: number; limit: number }[];
+}
+
+function nodeToWire({ id, role, lanes }: NodeCheck) {
+  return {
+    id,
+    role,
+    lanes: lanes.map(({ upstream, model, inFlight, limit }) => ({
+      upstream,
+      model,
+      in_flight: inFlight,
+      limit,
+    })),
+  };
 }
 
 export function addOperationsRoutes(
@@ -53,9 +75,14 @@ export function addOperationsRoutes(
     "/readyz",
     { schema: { operationId: "getReadiness", tags, response: { 200: checked, 503: checked } } },
     async (_request, reply) => {
-      const { ready, checks, workers } = await readiness();
+      const { ready, checks, workers, nodes } = await readiness();
       if (!ready) reply.code(503).header("retry-after", LONGEST_RETRY_AFTER_SECONDS);
-      return { ready, checks: [...checks], ...(workers && { workers: [...workers] }) };
+      return {
+        ready,
+        checks: [...checks],
+        ...(workers && { workers: [...workers] }),
+        ...(nodes && { nodes: nodes.map(nodeToWire) }),
+      };
     },
   );
 

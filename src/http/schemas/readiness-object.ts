@@ -28,6 +28,23 @@ export const ReadinessObject = Type.Object(
         { description: "Present where worker processes run the batches" },
       ),
     ),
+    nodes: Type.Optional(
+      Type.Array(
+        Type.Object({
+          id: Type.String(),
+          role: Type.String({ description: "all, api or engine" }),
+          lanes: Type.Array(
+            Type.Object({
+              upstream: Type.String(),
+              model: Type.String(),
+              in_flight: Type.Integer(),
+              limit: Type.Integer({ description: "The node's share of what may be in flight" }),
+            }),
+          ),
+        }),
+        { description: "Present where several nodes share a database: those that live" },
+      ),
+    ),
   },
   { $id: "Readiness", description: "Whether batches can be worked on, and what is in the way." },
 );

@@ -26,7 +26,7 @@ export async function openDiskBlobStore({
   worker,
 }: {
   directory: string;
-  worker?: number;
+  worker?: number | undefined;
 }): Promise<BlobStore> {
   const blobs = join(directory, "blobs");
   const unfinished = join(directory, "tmp", worker === undefined ? "" : `worker-${worker}`);

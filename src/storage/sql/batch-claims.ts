@@ -73,7 +73,7 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
     },
 
     renewClaims: (owner, leaseMs, claims) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         const renewed = await tx
           .updateTable("batches")
           .from(database.elements(claims))
@@ -88,7 +88,7 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
       }),
 
     releaseClaim: (batchId, epoch) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .updateTable("batches")
           .set(givenBack)

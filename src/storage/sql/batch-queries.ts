@@ -21,6 +21,7 @@ type BatchQueries = Pick<
   | "setDemandWaitingReason"
   | "listUnswept"
   | "countByStatus"
+  | "countQueuedLines"
 >;
 
 /** Literal, for the partial index. */
@@ -118,7 +119,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
       }),
 
     setWaitingReason: (batchIds, reason) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .updateTable("batches")
           .set({ waiting_reason: reason })
@@ -129,7 +130,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
       }),
 
     setDemandWaitingReason: ({ endpoint, model }, reason, except) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .updateTable("batches")
           .set({ waiting_reason: reason })
@@ -164,6 +165,22 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         const rows = await tx.selectFrom("batch_counts").selectAll().execute();
         for (const row of rows) counts[row.status] = row.batches;
         return counts;
+      }),
+
+    countQueuedLines: () =>
+      database.read(async (tx) => {
+        const { lines } = await tx
+          .selectFrom("batches")
+          .innerJoin("shards", "shards.batch_id", "batches.id")
+          .select(
+            sql<number>`cast(coalesce(sum(shards.entry_count - shards.completed - shards.failed), 0) as bigint)`.as(
+              "lines",
+            ),
+          )
+          .where(isRunning)
+          .where("shards.done", "=", 0)
+          .executeTakeFirstOrThrow();
+        return lines;
       }),
   };
 }

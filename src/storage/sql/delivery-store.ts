@@ -73,7 +73,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
     },
 
     recordAttempt: (deliveryId, attempt, { at, status, error, nextAttemptAt }) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .updateTable("webhook_deliveries")
           .set({
@@ -103,7 +103,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
       }),
 
     sweepDeliveries: (before) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .deleteFrom("webhook_deliveries")
           .where("next_attempt_at", "is", null)

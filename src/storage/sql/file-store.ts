@@ -97,7 +97,7 @@ export function fileStore(database: SqlDatabase): FileStore {
       }),
 
     markReclaimed: (id) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx.updateTable("files").set({ reclaimed: 1 }).where("id", "=", id).execute();
       }),
 

@@ -53,7 +53,7 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
       }),
 
     sweep: (now) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx.deleteFrom("idempotency_keys").where(isOver(now)).execute();
       }),
   };

@@ -62,7 +62,7 @@ export function keyStore(database: SqlDatabase): KeyStore {
       }),
 
     markUsed: (id, at) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         await tx
           .updateTable("api_keys")
           .set({ last_used_at: at })

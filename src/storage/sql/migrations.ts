@@ -4,6 +4,7 @@
 import { sql } from "kysely";
 import { schemaVersion1 } from "./schema-version-1.ts";
 import { schemaVersion2 } from "./schema-version-2.ts";
+import { schemaVersion3 } from "./schema-version-3.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 /** The database was written by a newer Offpeak. */
@@ -15,6 +16,7 @@ export class SchemaVersionError extends Error {
 const steps: readonly ((database: SqlDatabase) => readonly string[])[] = [
   schemaVersion1,
   schemaVersion2,
+  schemaVersion3,
 ];
 
 /** Brings the database to the newest version, in one transaction. Throws SchemaVersionError. */

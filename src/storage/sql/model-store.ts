@@ -6,7 +6,7 @@ import type { SqlDatabase } from "./sql-database.ts";
 export function modelStore(database: SqlDatabase): ModelStore {
   return {
     save: (upstream, models, at) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         const found = { models: JSON.stringify(models), discovered_at: at };
         await tx
           .insertInto("upstream_models")

@@ -70,6 +70,10 @@ export class PostgresDatabase implements SqlDatabase {
     return this.#patiently((connection) => work(queriesOn(spelling, connection)));
   }
 
+  repeatable<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.read(work);
+  }
+
   snapshot<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#transaction("begin isolation level repeatable read read only", work);
   }

@@ -4,6 +4,7 @@
 import type { Generated, GeneratedAlways, Selectable } from "kysely";
 import type { BatchStatus, Ending } from "../../core/batch.ts";
 import type { FilePurpose, UploadPurpose } from "../../core/file.ts";
+import type { NodeRole } from "../../core/node-store.ts";
 import type { Upload } from "../../core/upload.ts";
 
 export interface Tables {
@@ -23,6 +24,7 @@ export interface Tables {
   idempotency_keys: IdempotencyKeysTable;
   webhooks: WebhooksTable;
   webhook_deliveries: WebhookDeliveriesTable;
+  nodes: NodesTable;
 }
 
 interface FilesTable {
@@ -202,6 +204,17 @@ interface WebhookDeliveriesTable {
   last_error: Generated<string | null>;
 }
 
+interface NodesTable {
+  id: string;
+  role: NodeRole;
+  started_at: number;
+  /** It is taken for dead from then on. */
+  lives_until: number;
+  wants_alone: string;
+  empty_for: string;
+  lanes: string;
+}
+
 export type FileRow = Selectable<FilesTable>;
 export type BatchRow = Selectable<BatchesTable>;
 export type UploadRow = Selectable<UploadsTable>;
@@ -209,3 +222,4 @@ export type UploadPartRow = Selectable<UploadPartsTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type WebhookRow = Selectable<WebhooksTable>;
 export type WebhookDeliveryRow = Selectable<WebhookDeliveriesTable>;
+export type NodeRow = Selectable<NodesTable>;

@@ -78,7 +78,7 @@ export function shardStore(database: SqlDatabase): ShardStore {
       }),
 
     renew: (owner, leaseMs, shards) =>
-      database.write(async (tx) => {
+      database.repeatable(async (tx) => {
         const elements = shards.map(({ shardId, epoch, progress }) => ({
           shardId,
           epoch,

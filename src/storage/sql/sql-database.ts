@@ -23,6 +23,11 @@ export interface SqlDatabase {
    * throws. It may be run again after a conflict, or after the connection was lost.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work`, which is one statement that may change something, and does no harm when it is run twice. Cheaper
+   * than a transaction; durable when this resolves.
+   */
+  repeatable<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Until the transaction ends, no other one gets past its own `lock` of the same name. */
   lock(tx: Tx, name: string): Promise<void>;
   /** The time that judges leases, epoch ms. */

@@ -10,6 +10,7 @@ import { forgetRunning, idempotencyStore } from "./idempotency-store.ts";
 import { keyStore } from "./key-store.ts";
 import { givenBack } from "./lease.ts";
 import { modelStore } from "./model-store.ts";
+import { nodeStore } from "./node-store.ts";
 import { shardStore } from "./shard-store.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { uploadStore } from "./upload-store.ts";
@@ -29,6 +30,7 @@ export function sqlStore(database: SqlDatabase): Store {
     models: modelStore(database),
     keys: keyStore(database),
     idempotency: idempotencyStore(database),
+    nodes: nodeStore(database),
     webhooks: { ...webhookStore(database), ...deliveryStore(database) },
 
     voidLeases: () =>

@@ -82,6 +82,10 @@ export class SqliteDatabase implements SqlDatabase {
     return this.#inTurn(true, work);
   }
 
+  repeatable<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#inTurn(true, work);
+  }
+
   /** Whoever writes is alone anyway. */
   lock(): Promise<void> {
     return Promise.resolve();

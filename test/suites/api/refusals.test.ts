@@ -1,7 +1,7 @@
 // Every refusal that the API gives at once, one row each: what was sent, and the status, code, param
 // and message that come back. The type is `invalid_request_error` throughout.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { StorageFullError } from "../../../src/core/store.ts";
+import { StorageFullError, StorageUnavailableError } from "../../../src/core/store.ts";
 import { type ApiStack, startEmbeddedApi } from "../../support/api-stack.ts";
 import { bring } from "../../support/batch-states.ts";
 import { batchForm, batchPart, form, partForm } from "../../support/multipart-form.ts";
@@ -194,6 +194,19 @@ test("batches: no room left in the database", async () => {
   const answer = await send(full.baseUrl, "/v1/batches", { method: "POST", ...json(newBatch) });
   expect(answer).toMatchObject({ status: 503, json: outOfSpace, headers: { "retry-after": "8" } });
   await full.close();
+});
+
+test("batches: the database cannot be reached", async () => {
+  const away = await startEmbeddedApi();
+  away.store.batches.insert = () => Promise.reject(new StorageUnavailableError("no database"));
+  const answer = await send(away.baseUrl, "/v1/batches", { method: "POST", ...json(newBatch) });
+  expect(answer).toMatchObject({
+    status: 503,
+    json: { error: { type: "server_error", code: "storage_unavailable" } },
+    headers: { "retry-after": "8" },
+  });
+  expect(away.log.join()).toContain("no database");
+  await away.close();
 });
 
 test("no refusal has made a file or a batch", async () => {

@@ -359,4 +359,20 @@ export function shardCases(open: OpenStore): void {
     expect(ids).toHaveLength(50);
     expect(new Set(ids).size).toBe(50);
   });
+
+  it("counts the lines that are queued, by the progress written last", async () => {
+    const { store } = await open();
+    expect(await store.batches.countQueuedLines()).toBe(0);
+    for (const state of Object.keys(batchStates)) await batchStates[state]!(store, state);
+    await plannedBatch(store, "b", { shards: someShards(3) });
+    expect(await store.batches.countQueuedLines()).toBe(2 * 30);
+    const [first, second] = await claimShards(store, "b");
+    const progress = progressOf(4, { failed: 1 });
+    await store.shards.renew(NODE, LEASE_MS, [
+      { shardId: first!.shardId, epoch: first!.epoch, progress },
+    ]);
+    expect(await store.batches.countQueuedLines()).toBe(2 * 30 - 5);
+    await store.shards.finish(second!.shardId, second!.epoch, 0, progressOf(10), 3_000);
+    expect(await store.batches.countQueuedLines()).toBe(2 * 30 - 5 - 10);
+  });
 }

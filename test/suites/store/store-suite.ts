@@ -12,6 +12,7 @@ import { journalCases } from "./journals.ts";
 import { keyCases } from "./keys.ts";
 import { limitCases } from "./limits.ts";
 import { modelCases } from "./models.ts";
+import { nodeCases } from "./nodes.ts";
 import { pagingCases } from "./paging.ts";
 import { planningCases } from "./planning.ts";
 import { shardModelCases } from "./shard-model.ts";
@@ -73,6 +74,9 @@ export function storeSuite(driver: string, open: OpenStore): void {
     });
     describe("webhooks", () => {
       webhookCases(open);
+    });
+    describe("nodes", () => {
+      nodeCases(open);
     });
     describe("deliveries", () => {
       deliveryCases(open);

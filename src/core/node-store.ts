@@ -1,0 +1,48 @@
+// The part of the Store that knows which nodes live, where several share one Store: how they divide the
+// limits of upstreams, and keep out of each other's way. Promises as in store.ts; its clock judges who lives.
+
+/** `api` serves clients, `engine` runs batches, `all` does both. */
+export type NodeRole = "all" | "api" | "engine";
+
+export function runsBatches(role: NodeRole): boolean {
+  return role !== "api";
+}
+
+export function servesClients(role: NodeRole): boolean {
+  return role !== "engine";
+}
+
+/** What a node has on one lane, for people. */
+export interface LaneLoad {
+  upstream: string;
+  model: string;
+  inFlight: number;
+  /** This node's share of the lane's limit. */
+  limit: number;
+}
+
+/** What a node says of itself with every beat. */
+export interface NodeBeat {
+  /** As in leases. */
+  id: string;
+  role: NodeRole;
+  /** Epoch ms. */
+  startedAt: number;
+  /** By name of an upstream that it wants, or has, to itself: the turn that it asks for, unlike any other. */
+  wantsAlone: Readonly<Record<string, string>>;
+  /** By name of an upstream: the turn of another node for which this one keeps it empty. */
+  emptyFor: Readonly<Record<string, string>>;
+  lanes: readonly LaneLoad[];
+}
+
+export interface NodeStore {
+  /**
+   * Notes that the node lives, from now on for `lifeMs`; answers what all living nodes last said, this one
+   * among them, by id.
+   */
+  beat(node: NodeBeat, lifeMs: number): Promise<NodeBeat[]>;
+  /** The node is gone at once. Harmless when it is. */
+  leave(id: string): Promise<void>;
+  /** What all living nodes last said, by id. */
+  living(): Promise<NodeBeat[]>;
+}

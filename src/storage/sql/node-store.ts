@@ -1,0 +1,58 @@
+// Nodes in SQL: a row each, which says until when its node lives.
+
+import { sql } from "kysely";
+import type { NodeBeat, NodeStore } from "../../core/node-store.ts";
+import type { NodeRow } from "./schema.ts";
+import type { SqlDatabase, Tx } from "./sql-database.ts";
+
+export function nodeStore(database: SqlDatabase): NodeStore {
+  async function living(tx: Tx): Promise<NodeBeat[]> {
+    const rows = await tx
+      .selectFrom("nodes")
+      .selectAll()
+      .where("lives_until", ">", database.now())
+      .orderBy("id")
+      .execute();
+    return rows.map(toBeat);
+  }
+
+  return {
+    beat: async (node, lifeMs) => {
+      const said = {
+        lives_until: sql<number>`${database.now()} + ${lifeMs}`,
+        wants_alone: JSON.stringify(node.wantsAlone),
+        empty_for: JSON.stringify(node.emptyFor),
+        lanes: JSON.stringify(node.lanes),
+      };
+      const row = { id: node.id, role: node.role, started_at: node.startedAt, ...said };
+      await database.repeatable((tx) =>
+        tx
+          .insertInto("nodes")
+          .values(row)
+          .onConflict((conflict) => conflict.column("id").doUpdateSet(said))
+          .execute(),
+      );
+      return database.read(living);
+    },
+
+    leave: (id) =>
+      database.write(async (tx) => {
+        await tx.deleteFrom("nodes").where("id", "=", id).execute();
+        // The dead say nothing of themselves any more.
+        await tx.deleteFrom("nodes").where("lives_until", "<=", database.now()).execute();
+      }),
+
+    living: () => database.read(living),
+  };
+}
+
+function toBeat(row: NodeRow): NodeBeat {
+  return {
+    id: row.id,
+    role: row.role,
+    startedAt: row.started_at,
+    wantsAlone: JSON.parse(row.wants_alone) as Record<string, string>,
+    emptyFor: JSON.parse(row.empty_for) as Record<string, string>,
+    lanes: JSON.parse(row.lanes) as NodeBeat["lanes"],
+  };
+}
