@@ -55,6 +55,7 @@ export default defineConfig({
         test: {
           name: "faults",
           include: ["test/faults/**/*.test.ts"],
+          globalSetup: ["test/setup/s3.ts"],
           fileParallelism: false,
           testTimeout: 10 * minuteMs,
           hookTimeout: minuteMs,

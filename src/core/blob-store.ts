@@ -17,7 +17,11 @@ export interface BlobStore {
   deleteAll(prefix: string): Promise<void>;
   /** Everything whose key begins with `prefix`, which ends in "/", in no set order. */
   list(prefix: string): AsyncIterable<{ key: string; modifiedAt: number }>;
-  /** Starts a log, which grows by durable appends. Throws ConflictError when the key exists. */
+  /**
+   * Starts a log, which grows by durable appends. Throws ConflictError when the key exists. Of two in one process who
+   * race for a key one gets it; two processes must never use the same key (a journal's carries the epoch of its owner),
+   * for a driver need not be able to tell them apart.
+   */
   createLog(key: string): Promise<BlobLog>;
   /** Bytes that can still be stored; undefined when there is no known bound. */
   freeBytes(): Promise<number | undefined>;
@@ -51,6 +55,11 @@ export interface BlobLog {
   /** Bytes that are durable. */
   readonly sizeBytes: number;
   /**
+   * How far apart appends should be while nobody waits for one: a request to an object store costs money and time.
+   * 0 on a disk, at most a second.
+   */
+  readonly appendEveryMs: number;
+  /**
    * Appends the parts in order; they are durable when this resolves. One call at a time. After a
    * failure the log takes no more: every later append throws the same error.
    */
@@ -69,6 +78,8 @@ export function checkKey(key: string): void {
 /** Where each kind of blob is. */
 export const blobKeys = {
   files: "files/",
+  uploads: "uploads/",
+  batches: "batches/",
   file: (fileId: string) => `files/${fileId}`,
   /** All parts of one upload: swept when it is over. */
   upload: (uploadId: string) => `uploads/${uploadId}/`,

@@ -325,6 +325,7 @@ function withLog(change: (log: BlobLog) => Partial<BlobLog>): BlobStore {
       get sizeBytes() {
         return log.sizeBytes;
       },
+      appendEveryMs: log.appendEveryMs,
       append: changes.append ?? ((parts) => log.append(parts)),
       close: () => log.close(),
     };

@@ -1,6 +1,7 @@
 // Writes the journal of one shard under one epoch. A result counts once it is durable: `append`
 // calls back then. Each flush takes all that has gathered and begins when the last one returns (a
-// little later while records come fast), so that the load itself makes the batches.
+// little later while records come fast), so that the load itself makes the batches; where a flush is dear
+// it waits longer, until somebody waits for it.
 
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { BlobLog, BlobStore } from "../core/blob-store.ts";
@@ -15,6 +16,8 @@ import { RecordBuffer } from "./record-buffer.ts";
  */
 const GATHERING_MS = 4;
 const MANY_RECORDS = 16;
+/** So much is flushed at once, however dear a flush is: it is worth its price, and memory is bounded. */
+const ENOUGH_BYTES = 1024 * 1024;
 
 export interface JournalOptions {
   blobs: BlobStore;
@@ -35,6 +38,13 @@ export class Journal {
   #flushStart = JOURNAL_HEADER_BYTES;
   #flushingBytes = 0;
   #flushing: Promise<void> | null = null;
+  /** When the last flush began, on the clock of `performance`. */
+  #flushedMs = Number.NEGATIVE_INFINITY;
+  /** Somebody waits for what gathers now. */
+  #hurried = false;
+  #closing = false;
+  /** While the next flush is being put off: ends that. */
+  #flushNow: (() => void) | null = null;
   #failed = false;
 
   constructor(options: JournalOptions) {
@@ -65,6 +75,14 @@ export class Journal {
     this.#records.append({ lineNumber, kind, extra, usage, flushStart }, payload);
     this.#onDurable.push(onDurable);
     this.#flushing ??= this.#flush();
+    if (this.#flushNow && this.#records.sizeBytes >= ENOUGH_BYTES) this.#flushNow();
+  }
+
+  /** Has what was appended flushed without delay: somebody waits for it. */
+  hurry(): void {
+    if (this.#onDurable.length === 0) return;
+    this.#hurried = true;
+    this.#flushNow?.();
   }
 
   async #flush(): Promise<void> {
@@ -76,6 +94,7 @@ export class Journal {
         await this.#log.append([encodeJournalHeader()]);
       }
       while (this.#onDurable.length > 0) {
+        if (this.#log.appendEveryMs > 0) await this.#untilDue(this.#log.appendEveryMs);
         const records = await this.#flushOnce(this.#log);
         if (records >= MANY_RECORDS) await setTimeout(GATHERING_MS);
       }
@@ -89,6 +108,19 @@ export class Journal {
     }
   }
 
+  /** Waits until the last flush began so long ago, or until enough has gathered, or somebody waits for it. */
+  async #untilDue(appendEveryMs: number): Promise<void> {
+    const waitMs = this.#flushedMs + appendEveryMs - performance.now();
+    const isDue = this.#hurried || this.#closing || this.#records.sizeBytes >= ENOUGH_BYTES;
+    if (isDue || waitMs <= 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = globalThis.setTimeout(resolve, waitMs);
+    this.#flushNow = resolve;
+    await promise;
+    clearTimeout(timer);
+    this.#flushNow = null;
+  }
+
   /** Answers how many records it wrote. */
   async #flushOnce(log: BlobLog): Promise<number> {
     const onDurable = this.#onDurable;
@@ -96,7 +128,9 @@ export class Journal {
     this.#flushingBytes = this.#records.sizeBytes;
     this.#flushStart += this.#flushingBytes;
     const blocks = this.#records.take();
+    this.#hurried = false;
     const startedMs = performance.now();
+    this.#flushedMs = startedMs;
     await log.append(blocks.map(({ bytes, used }) => bytes.subarray(0, used)));
     this.#options.onCommit((performance.now() - startedMs) / 1000);
     this.#records.giveBack(blocks);
@@ -107,6 +141,8 @@ export class Journal {
 
   /** Waits until nothing is pending and closes the file. Answers how many bytes are durable. */
   async close(): Promise<number> {
+    this.#closing = true;
+    this.#flushNow?.();
     while (this.#flushing) await this.#flushing;
     await this.#log?.close();
     return this.durableBytes;

@@ -27,7 +27,7 @@ function recorderOf(blobs: BlobStore = stage.blobs) {
     usage: noUsage(),
     answeredModel: null,
   };
-  const metrics = createMetrics(() => stage.store.batches.countByStatus());
+  const metrics = createMetrics(stage.store.batches);
   const onRecorded = vi.fn<() => void>();
   const onFailure = vi.fn<(error: unknown) => void>();
   const recorder = new ResultRecorder({ blobs, metrics, claim, progress, onRecorded, onFailure });
@@ -130,6 +130,31 @@ test("suspicion is written down, and is no result", async () => {
   const records = await recorded(await recorder.close());
   expect(records).toMatchObject([{ lineNumber: 7, kind: "suspect", extra: 2, payloadLength: 0 }]);
   expect([progress.completed, progress.failed, onRecorded.mock.calls.length]).toEqual([0, 0, 0]);
+});
+
+test("what somebody waits for is not put off where flushes are dear", async () => {
+  const dear = new Proxy(stage.blobs, {
+    get: (target, asked) =>
+      asked === "createLog"
+        ? async (key: string) =>
+            Object.assign(await target.createLog(key), { appendEveryMs: 3_600_000 })
+        : (Reflect.get(target, asked) as () => unknown).bind(target),
+  });
+  const { recorder, onRecorded } = recorderOf(dear);
+  const job = { upstream: "u", replica: "http://r", id: "video_1" };
+  await new Promise<void>((resolve) => recorder.recordStarted(1, job, resolve));
+  await new Promise<void>((resolve) => recorder.recordStarted(2, job, resolve));
+  const first = Promise.withResolvers<void>();
+  onRecorded.mockImplementation(() => first.resolve());
+  recorder.record(resultOf(3, { line: [Buffer.alloc(MAX_PAYLOAD_BYTES + 1)] }));
+  await first.promise;
+  recorder.record(resultOf(4));
+  recorder.recordSuspicion(5, 1);
+  await vi.waitFor(() => expect(onRecorded).toHaveBeenCalledTimes(2));
+  recorder.record(resultOf(6));
+  recorder.hurry();
+  await vi.waitFor(() => expect(onRecorded).toHaveBeenCalledTimes(3));
+  await recorder.close();
 });
 
 test("says when the disk lags behind, and when it has caught up", async () => {

@@ -72,11 +72,19 @@ export class ResultRecorder {
   /** Notes that an upstream died with the line in flight, and how often with it alone. */
   recordSuspicion(lineNumber: number, deathsAlone: number): void {
     this.#journal.append(lineNumber, "suspect", { extra: deathsAlone }, [], () => {});
+    // The line may be sent again at once, and kill again.
+    this.#journal.hurry();
   }
 
   /** Notes the job that an upstream has begun for the line; `onDurable` is called when that is on the disk. */
   recordStarted(lineNumber: number, job: StartedJob, onDurable: () => void): void {
     this.#journal.append(lineNumber, "started", {}, [encodeStartedJob(job)], onDurable);
+    this.#journal.hurry();
+  }
+
+  /** Has what was recorded made durable without delay: the shard waits for nothing else. */
+  hurry(): void {
+    this.#journal.hurry();
   }
 
   #append(
@@ -119,6 +127,8 @@ export class ResultRecorder {
       }
       const kind = result.lineClass === "output" ? "output-blob" : "error-blob";
       this.#append(result, kind, sizeBytes, [key]);
+      // Whoever was in a hurry while the blob was written is so still.
+      this.#journal.hurry();
     } catch (error) {
       this.#fail(error);
     }

@@ -330,4 +330,21 @@ describe("what stops a run", () => {
     expect(idsOf(output)).toEqual(texts);
     expect(stage.logged().filter(({ level }) => level === "error")).toHaveLength(2);
   });
+
+  test("where flushes are dear results are gathered, and nobody waits for them at the end", async () => {
+    await simulate({ timeToFirstTokenMs: 1 });
+    const blobs: BlobStore = new Proxy(stage.blobs, {
+      get: (target, name) => {
+        if (name !== "createLog") return (Reflect.get(target, name) as () => unknown).bind(target);
+        // No test waits for so long.
+        return async (key: string) =>
+          Object.assign(await target.createLog(key), { appendEveryMs: 3_600_000 });
+      },
+    });
+    const engine = await startedEngine({ concurrency: 3, blobs });
+    const texts = numbered(20);
+    const { batch, output } = await finished(engine, await planned(texts));
+    expect(batch.counts).toEqual({ total: 20, completed: 20, failed: 0 });
+    expect(idsOf(output)).toEqual(texts);
+  });
 });

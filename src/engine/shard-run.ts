@@ -316,6 +316,8 @@ export class ShardRun implements LaneSource {
     }
     if (!idle || this.#alone !== null || this.#stopReason !== null) return;
     if (this.#feed.remaining > 0 || this.#retries.size > 0) return;
+    // Nothing is left to gather results from.
+    this.#recorder.hurry();
     const [next] = this.#suspects.keys();
     if (next === undefined) return;
     this.#alone = next;

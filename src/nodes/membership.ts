@@ -27,6 +27,8 @@ export interface MembershipOptions {
 }
 
 const BEAT_EVERY_MS = 2_000;
+/** So many beats within a life, at least. */
+const BEATS_IN_LIFE = 6;
 /** The part of its life within which a node trusts what it last learnt. */
 const TRUSTED_PART = 2 / 3;
 
@@ -43,12 +45,14 @@ export class Membership {
   #timer: NodeJS.Timeout | null = null;
   #beating: Promise<void> | null = null;
   #again = false;
+  readonly #beatEveryMs: number;
   #stopped = false;
   #isTelling = false;
   readonly #unsubscribe: () => void;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+    this.#beatEveryMs = Math.min(BEAT_EVERY_MS, options.lifeMs / BEATS_IN_LIFE);
     this.#startedAt = options.clock.now();
     this.#unsubscribe = options.signals.on("nodes-changed", () => {
       if (!this.#isTelling) void this.#beatSoon();
@@ -80,9 +84,9 @@ export class Membership {
     const { clock, id } = this.#options;
     await this.#beat();
     const isAlone = this.#living.every((node) => node.id === id);
-    this.#sharesFromMs = clock.monotonicMs() + (isAlone ? 0 : 2 * BEAT_EVERY_MS);
+    this.#sharesFromMs = clock.monotonicMs() + (isAlone ? 0 : 2 * this.#beatEveryMs);
     if (!isAlone) this.#tell();
-    this.#timer = setInterval(() => void this.#beatSoon(), BEAT_EVERY_MS);
+    this.#timer = setInterval(() => void this.#beatSoon(), this.#beatEveryMs);
   }
 
   /** False when others may take this node for dead by now. */

@@ -1,10 +1,10 @@
-// The API on embedded storage, without an engine: what the API suite runs against.
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+// The API without an engine, on storage of either kind: what the API suite runs against.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BatchService } from "../../src/batches/batch-service.ts";
-import type { BlobStore } from "../../src/core/blob-store.ts";
-import { systemClock } from "../../src/core/clock.ts";
+import type { BlobStore, BlobWriter } from "../../src/core/blob-store.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { endpointPaths } from "../../src/core/endpoints.ts";
 import { type Limits, defaultLimits } from "../../src/core/limits.ts";
 import { type ProjectLimits, defaultProjectLimits } from "../../src/core/project.ts";
@@ -23,6 +23,7 @@ import { SecretBox } from "../../src/projects/secret-box.ts";
 import { openDiskBlobStore } from "../../src/storage/disk/disk-blob-store.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
 import { UploadService } from "../../src/uploads/upload-service.ts";
+import { type OpenStorage, openSharedStorage } from "./shared-storage.ts";
 
 /** What a suite needs of a running API, whatever it stands on. */
 export interface ApiStack {
@@ -37,10 +38,10 @@ export interface ApiStack {
   log: string[];
   models: Model[];
   readiness: Readiness;
-  /** Blobs that are being written: the disk store keeps them apart. */
-  unfinishedBlobs(): Promise<number>;
+  /** Blobs that have been neither committed nor aborted. */
+  unfinishedBlobs(): number;
   /** Bytes that have been written of them. */
-  unfinishedBytes(): Promise<number>;
+  unfinishedBytes(): number;
   /** Moves the time of the services. */
   passTime(ms: number): void;
   close(): Promise<void>;
@@ -58,12 +59,36 @@ export interface ApiStackOptions {
 
 export type StartApi = (options?: ApiStackOptions) => Promise<ApiStack>;
 
-export const startEmbeddedApi: StartApi = async (options = {}) => {
+/** On SQLite and a directory. */
+export const startEmbeddedApi: StartApi = (options) => startApi(openEmbeddedStorage, options);
+
+/** On PostgreSQL and S3. */
+export const startSharedApi: StartApi = (options) => startApi(openSharedStorage, options);
+
+async function openEmbeddedStorage(clock: Clock): Promise<OpenStorage> {
   const directory = await mkdtemp(join(tmpdir(), "offpeak-api-"));
-  let passedMs = 0;
-  const clock = { ...systemClock, now: () => systemClock.now() + passedMs };
   const store = await openSqliteStore({ path: ":memory:", clock });
   const blobs = await openDiskBlobStore({ directory });
+  return {
+    store,
+    blobs,
+    close: async () => {
+      await blobs.close();
+      await store.close();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+async function startApi(
+  openStorage: (clock: Clock) => Promise<OpenStorage>,
+  options: ApiStackOptions = {},
+): Promise<ApiStack> {
+  let passedMs = 0;
+  const clock = { ...systemClock, now: () => systemClock.now() + passedMs };
+  const storage = await openStorage(clock);
+  const { store, blobs } = storage;
+  const unfinished = watchWriters(blobs);
   const signals = new Signals();
   const log: string[] = [];
   const models: Model[] = [];
@@ -111,21 +136,34 @@ export const startEmbeddedApi: StartApi = async (options = {}) => {
     log,
     models,
     readiness,
-    unfinishedBlobs: async () => (await readdir(join(directory, "tmp"))).length,
-    unfinishedBytes: async () => {
-      const names = await readdir(join(directory, "tmp"));
-      const found = await Promise.all(names.map((name) => stat(join(directory, "tmp", name))));
-      return found.reduce((sum, { size }) => sum + size, 0);
-    },
+    unfinishedBlobs: () => unfinished.size,
+    unfinishedBytes: () => [...unfinished].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     passTime: (ms) => {
       passedMs += ms;
     },
     close: async () => {
       app.server.closeAllConnections();
       await app.close();
-      await blobs.close();
-      await store.close();
-      await rm(directory, { recursive: true });
+      await storage.close();
     },
   };
-};
+}
+
+/** The writers of blobs that have neither been committed nor aborted. */
+function watchWriters(blobs: BlobStore): ReadonlySet<BlobWriter> {
+  const unfinished = new Set<BlobWriter>();
+  const create = blobs.create.bind(blobs);
+  blobs.create = async (key) => {
+    const writer = await create(key);
+    unfinished.add(writer);
+    for (const end of ["commit", "abort"] as const) {
+      const original = writer[end].bind(writer);
+      writer[end] = async () => {
+        await original();
+        unfinished.delete(writer);
+      };
+    }
+    return writer;
+  };
+  return unfinished;
+}

@@ -7,14 +7,23 @@ import { inject, onTestFinished } from "vitest";
 
 /** A place without tables, until the test ends. Answers its URL. */
 export async function emptyPostgres(): Promise<string> {
+  const { url, drop } = await createPlace();
+  onTestFinished(drop);
+  return url;
+}
+
+/** A place without tables, until it is dropped. */
+export async function createPlace(): Promise<{ url: string; drop: () => Promise<void> }> {
   const schema = `test_${randomUUID().replaceAll("-", "")}`;
   await administer(`create schema ${schema}`);
-  onTestFinished(async () => {
-    await administer(`drop schema ${schema} cascade`);
-  });
   const url = new URL(inject("postgresUrl"));
   url.searchParams.set("options", `-c search_path=${schema}`);
-  return url.href;
+  return {
+    url: url.href,
+    drop: async () => {
+      await administer(`drop schema ${schema} cascade`);
+    },
+  };
 }
 
 /** Runs a statement as the superuser, in the place of the URL. */

@@ -29,6 +29,10 @@ export interface ServerOptions {
   flags?: readonly string[];
   /** The script that is the command. Default: the one of the sources. */
   script?: string;
+  /** A command through which it is run, such as one that puts it on another network. */
+  through?: readonly string[];
+  /** Variables besides those of this process. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** One line of the server's log. */
@@ -83,15 +87,17 @@ export class ServerProcess implements AsyncDisposable {
   #complaint = "";
   #openai: OpenAI | undefined;
 
-  private constructor({ folder, config, flags = [], script = OFFPEAK }: ServerOptions) {
+  private constructor(options: ServerOptions) {
+    const { folder, config, flags = [], script = OFFPEAK, through = [], env = {} } = options;
     const configPath = join(folder, "server.yaml");
     // JSON is YAML.
     writeFileSync(configPath, JSON.stringify({ port: 0, ...config }));
     const dataDir = ServerProcess.dataDir(folder);
     const command = [script, "serve", "--config", configPath, "--data-dir", dataDir, ...flags];
-    this.#child = spawn(process.execPath, [...nodeFlags(), ...command], {
+    const [program, ...args] = [...through, process.execPath, ...nodeFlags(), ...command];
+    this.#child = spawn(program as string, args, {
       cwd: folder,
-      env: cleanEnvironment(),
+      env: { ...cleanEnvironment(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.#stdout += text));

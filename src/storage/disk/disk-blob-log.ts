@@ -6,6 +6,7 @@ import type { BlobLog } from "../../core/blob-store.ts";
 import { writeAll } from "./write-all.ts";
 
 export class DiskBlobLog implements BlobLog {
+  readonly appendEveryMs = 0;
   readonly #handle: FileHandle;
   #sizeBytes = 0;
   #failure: { error: unknown } | undefined;

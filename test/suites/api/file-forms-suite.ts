@@ -58,7 +58,7 @@ export function fileFormsSuite(startApi: StartApi): void {
 
     /** Nothing is left of uploads: no record, no blob, nothing unfinished. */
     async function expectNothing(): Promise<void> {
-      await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(0), {
+      await vi.waitFor(() => expect(api.unfinishedBlobs()).toBe(0), {
         timeout: 10_000,
       });
       const { data } = await api.store.files.list("default", {
@@ -217,7 +217,7 @@ export function fileFormsSuite(startApi: StartApi): void {
             `content-length: ${body.length}\r\n\r\n`,
         );
         socket.write(body.subarray(0, sent));
-        await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(1), {
+        await vi.waitFor(() => expect(api.unfinishedBlobs()).toBe(1), {
           timeout: 10_000,
         });
         socket.destroy();

@@ -170,7 +170,7 @@ export function idempotencySuite(startApi: StartApi): void {
       );
       const body = formBody([purpose, batchPart]);
       first.write(body.subarray(0, -20));
-      await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(1), {
+      await vi.waitFor(() => expect(api.unfinishedBlobs()).toBe(1), {
         timeout: 10_000,
       });
       const second = await post("/v1/files", key, batchForm());
@@ -186,7 +186,7 @@ export function idempotencySuite(startApi: StartApi): void {
         status: 200,
         headers: { "idempotent-replayed": "true" },
       });
-      expect(await api.unfinishedBlobs()).toBe(0);
+      expect(api.unfinishedBlobs()).toBe(0);
     });
 
     test("of requests at once under one key exactly one makes something", async () => {
@@ -223,7 +223,7 @@ export function idempotencySuite(startApi: StartApi): void {
       const first = request({ hostname, port, path: "/v1/files", method: "POST", headers });
       first.on("error", () => {});
       first.write(formBody([purpose, batchPart]).subarray(0, -20));
-      await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(1), {
+      await vi.waitFor(() => expect(api.unfinishedBlobs()).toBe(1), {
         timeout: 10_000,
       });
       first.destroy();

@@ -174,7 +174,7 @@ export function uploadsSuite(startApi: StartApi): void {
         },
       });
       expect(await blobs("files/")).toEqual([]);
-      expect(await api.unfinishedBlobs()).toBe(0);
+      expect(api.unfinishedBlobs()).toBe(0);
       expect(await complete(upload, [good])).toMatchObject({ status: 200 });
     });
 
@@ -259,7 +259,7 @@ export function uploadsSuite(startApi: StartApi): void {
         status: 400,
         json: { error: { message: expect.stringContaining("status 'cancelled'") } },
       });
-      expect(await api.unfinishedBlobs()).toBe(0);
+      expect(api.unfinishedBlobs()).toBe(0);
     });
 
     test("parts that have lost bytes are a fault of the server, and no file", async () => {
@@ -270,7 +270,7 @@ export function uploadsSuite(startApi: StartApi): void {
       await writer.commit();
       expect((await complete(upload, [id])).status).toBe(500);
       expect(await blobs("files/")).toEqual([]);
-      expect(await api.unfinishedBlobs()).toBe(0);
+      expect(api.unfinishedBlobs()).toBe(0);
     });
 
     describe("cancel", () => {
@@ -357,11 +357,11 @@ export function uploadsSuite(startApi: StartApi): void {
       const sending = request({ hostname, port, path, method: "POST", headers: formHeaders });
       sending.on("error", () => {});
       sending.write(body.subarray(0, 1_900_000));
-      await vi.waitFor(async () => expect(await api.unfinishedBytes()).toBeGreaterThan(1_500_000), {
+      await vi.waitFor(() => expect(api.unfinishedBytes()).toBeGreaterThan(1_500_000), {
         timeout: 10_000,
       });
       sending.destroy();
-      await vi.waitFor(async () => expect(await api.unfinishedBlobs()).toBe(0), {
+      await vi.waitFor(() => expect(api.unfinishedBlobs()).toBe(0), {
         timeout: 10_000,
       });
       expect(await blobs(`uploads/${upload.id}/`)).toEqual([]);

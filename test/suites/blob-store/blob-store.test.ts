@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, onTestFinished } from "vitest";
 import { openDiskBlobStore } from "../../../src/storage/disk/disk-blob-store.ts";
+import { S3Bucket } from "../../support/s3-bucket.ts";
 import type { OpenBlobStore } from "./blob-store-under-test.ts";
 import { blobCases } from "./blobs.ts";
 import { keyCases } from "./keys.ts";
@@ -20,6 +21,11 @@ const drivers: Record<string, OpenBlobStore> = {
       await rm(directory, { recursive: true });
     });
     return { store, restart };
+  },
+  S3: async () => {
+    const bucket = await S3Bucket.open();
+    const restart = () => bucket.openStore();
+    return { store: await restart(), restart };
   },
 };
 

@@ -24,6 +24,14 @@ export function logCases(open: OpenBlobStore): void {
     expect(await textOf(store, "a/log")).toBe("one two three");
   });
 
+  it("says how far apart appends should be: at most a second", async () => {
+    const { store } = await open();
+    const log = await store.createLog("log");
+    expect(log.appendEveryMs).toBeGreaterThanOrEqual(0);
+    expect(log.appendEveryMs).toBeLessThanOrEqual(1_000);
+    await log.close();
+  });
+
   it("takes thousands of parts at once, empty ones among them", async () => {
     const { store } = await open();
     const log = await store.createLog("log");
