@@ -45,6 +45,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/{e2e,conformance}/**/*.test.ts"],
+          globalSetup: ["test/setup/postgres.ts", "test/setup/s3.ts"],
           fileParallelism: false,
           testTimeout: 2 * minuteMs,
           hookTimeout: minuteMs,

@@ -9,7 +9,7 @@ export interface Target {
 
 export interface Figure {
   name: string;
-  unit: "×" | "ms" | "s" | "µs" | "MB" | "%" | "lines/s";
+  unit: "×" | "ms" | "s" | "µs" | "MB" | "%" | "lines/s" | "bytes" | "per 1,000 lines";
   target?: Target;
 }
 

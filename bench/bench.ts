@@ -9,11 +9,14 @@ import { parseArgs } from "node:util";
 import type { BenchRun, Group } from "./bench-run.ts";
 import { alternatives } from "./figures/alternatives.ts";
 import { assembling } from "./figures/assembling.ts";
+import { claims } from "./figures/claims.ts";
 import { fullBatch } from "./figures/full-batch.ts";
 import { idle } from "./figures/idle.ts";
 import { latency1S } from "./figures/latency-1s.ts";
 import { latency20Ms } from "./figures/latency-20ms.ts";
+import { manyBatches } from "./figures/many-batches.ts";
 import { million } from "./figures/million.ts";
+import { nodes } from "./figures/nodes.ts";
 import { openBatches } from "./figures/open-batches.ts";
 import { responsiveness } from "./figures/responsiveness.ts";
 import { restart } from "./figures/restart.ts";
@@ -37,6 +40,9 @@ const groups: readonly Group[] = [
   responsiveness,
   idle,
   million,
+  nodes,
+  claims,
+  manyBatches,
 ];
 
 const HELP = `npm run bench -- [options]

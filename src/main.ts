@@ -19,6 +19,8 @@ import { type ClientServices, buildApp } from "./http/app.ts";
 import { IdempotencyKeys } from "./http/idempotency.ts";
 import type { Readiness } from "./http/routes/operations.ts";
 import type { Lanes } from "./lanes/lanes.ts";
+import { type MigrationEnd, type MigrationResult, migrateData } from "./migration/migration.ts";
+import type { Report } from "./migration/progress-tracker.ts";
 import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
 import { Membership } from "./nodes/membership.ts";
 import { type Log, createLog } from "./observability/log.ts";
@@ -29,12 +31,12 @@ import { ProjectWebhooks } from "./projects/project-webhooks.ts";
 import { SecretBox } from "./projects/secret-box.ts";
 import { lockDataDirectory } from "./storage/disk/data-directory-lock.ts";
 import { createFolder } from "./storage/disk/durable-folders.ts";
-import { secretKeyOf } from "./storage/disk/secret-key-file.ts";
+import { keepSecretKey, secretKeyOf } from "./storage/disk/secret-key-file.ts";
 import { UploadService } from "./uploads/upload-service.ts";
 import { WebhookDeliverer } from "./webhooks/webhook-deliverer.ts";
 import { type WebhookRequestOptions, sendWebhook } from "./webhooks/webhook-request.ts";
 import { type EngineSurroundings, engineOf, startLanes } from "./workers/engine-parts.ts";
-import { connectNodes, openBlobs, openStore } from "./workers/storage.ts";
+import { connectNodes, hasDatabase, openBlobs, openRows, openStore } from "./workers/storage.ts";
 import { Workers } from "./workers/workers.ts";
 
 export interface RunningServer {
@@ -59,6 +61,68 @@ export async function openAdministration(config: Config): Promise<Administration
     webhooks: projectWebhooksOf(config, store, new Signals(), await secretsOf(config), systemClock),
     [Symbol.asyncDispose]: () => store.close(),
   };
+}
+
+/** Where all data of a server is to be: in what nodes share, or in its data directory. */
+export type MigrationTarget = "shared" | "data-dir";
+
+export interface Migration extends MigrationResult {
+  source: string;
+  target: string;
+  /** Whether the data directory that is the target has the secret key (see keepSecretKey); null: it is the source. */
+  secretKey: "kept" | "other" | "unfit" | null;
+}
+
+/**
+ * Moves all data between the data directory and what nodes share, both of one configuration. Throws an error that
+ * says what to do; run again, it goes on where it was.
+ */
+export async function migrate(
+  config: Config,
+  to: MigrationTarget,
+  report: Report,
+): Promise<Migration> {
+  const { storage, dataDir, secretKey } = config;
+  if (storage === undefined || secretKey === undefined) {
+    throw new ConfigError(
+      "database_url and blob_url are not set: say which PostgreSQL database and S3 bucket the nodes share, with " +
+        "--database-url (OFFPEAK_DATABASE_URL) and --blob-url (OFFPEAK_BLOB_URL).",
+    );
+  }
+  if (to === "shared" && !(await hasDatabase(dataDir))) {
+    throw new ConfigError(
+      `data_dir: no server has had its data in ${dataDir}. Name its directory with --data-dir.`,
+    );
+  }
+  await using closers = new AsyncDisposableStack();
+  const lock = await lockDataDirectory(dataDir);
+  closers.defer(() => lock.release());
+  const embedded = { ...config, storage: undefined };
+  const directory = await openEnd(embedded, closers, () => `the data directory ${dataDir}`);
+  const shared = await openEnd(
+    config,
+    closers,
+    (database) => `the nodes' storage (${database} and ${config.blobUrl})`,
+  );
+  const [source, target] = to === "shared" ? [directory, shared] : [shared, directory];
+  const secrets = new SecretBox(secretKey.reveal());
+  const unseal = (sealed: string) => void secrets.open(sealed);
+  const result = await migrateData({ source, target, now: systemClock.now(), unseal, report });
+  const kept = to === "shared" ? null : await keepSecretKey(dataDir, secretKey.reveal());
+  return { ...result, source: source.name, target: target.name, secretKey: kept };
+}
+
+async function openEnd(
+  config: Config,
+  closers: AsyncDisposableStack,
+  nameOf: (database: string) => string,
+): Promise<MigrationEnd> {
+  const { store, rows } = await openRows(config, systemClock);
+  closers.defer(() => store.close());
+  // What is read back must come from the bucket.
+  const blobs = await openBlobs({ ...config, cacheSizeBytes: 0 });
+  closers.defer(() => blobs.close());
+  return { name: nameOf(rows.location), rows, blobs, store };
 }
 
 function apiKeysOf({ adminKey }: Config, { keys }: Store, clock: Clock, log: Log): ApiKeys {
@@ -212,7 +276,7 @@ async function startParts(
     files: new FileService({ ...kept, files: store.files }),
     uploads: new UploadService({ ...kept, files: store.files, uploads: store.uploads }),
     batches: new BatchService({ ...kept, batches: store.batches }),
-    idempotency: new IdempotencyKeys(store.idempotency, clock),
+    idempotency: new IdempotencyKeys(store.idempotency, clock, isShared ? nodeId : null),
     endpoints: batchEndpoints(config.upstreams.flatMap(({ endpoints }) => endpoints)),
     webhooks: projectWebhooksOf(config, store, signals, secrets, clock),
     listModels: () => lanes.names().map((id) => ({ id, createdAt: startedAt, ownedBy: "offpeak" })),

@@ -30,6 +30,7 @@ const table: Readonly<Record<string, Layer>> = {
   batches: services,
   lanes: services,
   nodes: services,
+  migration: services,
   engine: { layers: ["core", "files", "lanes", "observability"], packages: [] },
   gateway: { layers: ["core", "lanes", "observability"], packages: [] },
   "storage/disk": { layers: ["core", "observability"], packages: [] },
@@ -59,6 +60,7 @@ const table: Readonly<Record<string, Layer>> = {
     packages: ["commander"],
     exceptions: {
       "cli/administer.ts": ["main"],
+      "cli/migrate.ts": ["main"],
       "cli/run.ts": ["main"],
       "cli/serve.ts": ["main"],
       "cli/simulate.ts": ["simulator"],

@@ -3,6 +3,7 @@
 import { Command, type CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { keysCommand, webhooksCommand } from "./administer.ts";
+import { migrateCommand } from "./migrate.ts";
 import { serveCommand } from "./serve.ts";
 import { simulateCommand } from "./simulate.ts";
 
@@ -16,6 +17,7 @@ export function buildProgram(exit: (code: number) => never): Command {
     .addCommand(serveCommand())
     .addCommand(keysCommand())
     .addCommand(webhooksCommand())
+    .addCommand(migrateCommand())
     .addCommand(simulateCommand());
   // commander exits with 1 for wrong usage, which is ours for a failure at work.
   const onExit = ({ exitCode }: CommanderError) => exit(exitCode === 0 ? 0 : USAGE_ERROR);

@@ -89,7 +89,8 @@ export function checkStorage({ storage, role, workers, secretKey }: Config): voi
   if (secretKey === undefined) {
     throw new ConfigError(
       "secret_key is not set: nodes that share a database need the same one, to read the secrets in it. Make it once " +
-        "with `openssl rand -hex 32`, and give it to all of them as OFFPEAK_SECRET_KEY.",
+        "with `openssl rand -hex 32`, and give it to all of them as OFFPEAK_SECRET_KEY; where data is moved from a data " +
+        "directory, take what its file secret.key holds.",
     );
   }
 }

@@ -22,10 +22,18 @@ export type IdempotencyState =
 export interface IdempotencyStore {
   /**
    * Takes the key for one request, or says who has it. A key is forgotten `IDEMPOTENCY_KEY_MS` after
-   * it was begun, and one whose request neither finished nor ended after `IDEMPOTENCY_RUN_MS`.
+   * it was begun, and one whose request neither finished nor ended after `IDEMPOTENCY_RUN_MS`, or at once when the
+   * node that runs it does not live any more.
    * @param route such as "POST /v1/batches"; a key of another route is an error of the client
+   * @param node that runs the request, where several share the Store
    */
-  begin(projectId: string, key: string, route: string, now: number): Promise<IdempotencyState>;
+  begin(
+    projectId: string,
+    key: string,
+    route: string,
+    now: number,
+    node?: string | null,
+  ): Promise<IdempotencyState>;
   /** The request made nothing: the key is free again. Harmless when it is done, or not there. */
   abandon(projectId: string, key: string): Promise<void>;
   /** Forgets keys that are over at `now`. */

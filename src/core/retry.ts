@@ -12,9 +12,7 @@ export type LineOutcome =
   /** A file of the line can't be had at present. */
   | { kind: "unprepared"; code: AttachmentErrorCode; message: string }
   /** The upstream does not know the job any more that it had begun for the line. */
-  | { kind: "job-lost"; jobId: string; status: number }
-  /** When its request was made, it was not the time to send it any more. */
-  | { kind: "withheld" };
+  | { kind: "job-lost"; jobId: string; status: number };
 
 export type AttachmentErrorCode = "invalid_file" | "invalid_file_url";
 

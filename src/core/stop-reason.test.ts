@@ -6,6 +6,7 @@ const reasons: [reason: StopReason, graceMs: number, mayRecord: boolean][] = [
   ["expired", 0, true],
   ["shutdown", 6_000, true],
   ["yield", Number.POSITIVE_INFINITY, true],
+  ["input-away", Number.POSITIVE_INFINITY, true],
   ["input-damaged", 0, true],
   ["lease-lost", 0, false],
   ["storage-failed", 0, false],

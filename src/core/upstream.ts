@@ -13,6 +13,8 @@ export interface UpstreamRequest {
   replica: string | null;
   /** Sent as `x-request-id`, so that the backend's log can be matched. */
   requestId: string;
+  /** Asked whenever the request is about to go out, perhaps long after `send`; false: it must not. Left out: it may. */
+  mayStart?: () => boolean;
 }
 
 export type UpstreamOutcome =
@@ -32,6 +34,8 @@ export type UpstreamOutcome =
   | { kind: "timeout"; afterMs: number }
   /** The answer was larger than allowed, and was dropped. */
   | { kind: "oversized"; limitBytes: number }
+  /** The request was not sent, because `mayStart` said so. */
+  | { kind: "withheld" }
   /** The caller aborted it. */
   | { kind: "aborted" };
 

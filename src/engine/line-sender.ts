@@ -46,6 +46,7 @@ export class LineSender {
   readonly #isAliased: boolean;
   /** Nothing but sending the body. */
   readonly #isPlain: boolean;
+  readonly #mayStart = () => this.#options.lease.trusted();
 
   constructor(options: LineSenderOptions) {
     const { claim, takenOver } = options;
@@ -69,7 +70,15 @@ export class LineSender {
     }
     const contentType = "application/json";
     flight.call = permit.lane.upstream.send(
-      { method: "POST", path, contentType, body, replica: null, requestId },
+      {
+        method: "POST",
+        path,
+        contentType,
+        body,
+        replica: null,
+        requestId,
+        mayStart: this.#mayStart,
+      },
       onOutcome,
     );
     return body.length;
@@ -104,12 +113,10 @@ export class LineSender {
       const message = "A file of this request could not be read. The server's log says why.";
       return { kind: "unprepared", code: "invalid_file", message };
     }
-    // Making the request has taken its time.
-    if (!this.#options.lease.trusted()) return { kind: "withheld" };
     const { path, isJob } = this.#endpoint;
     const outcome = await exchange(
       upstream,
-      { method: "POST", path, ...prepared, replica: null, requestId },
+      { method: "POST", path, ...prepared, replica: null, requestId, mayStart: this.#mayStart },
       signal,
     );
     const state = isJob ? readJobState(outcome) : null;

@@ -4,7 +4,7 @@ import {
   type EngineStage,
   openEngineStage,
 } from "../../test/support/engine-stage.ts";
-import { type Batch, batchStatuses, type ValidationError } from "../core/batch.ts";
+import type { Batch, ValidationError } from "../core/batch.ts";
 import { blobKeys } from "../core/blob-store.ts";
 import { defaultUpstreamEndpoints } from "../core/endpoints.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";

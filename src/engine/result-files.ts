@@ -32,7 +32,7 @@ export interface WrittenFiles {
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const WINDOW_LINES = 1024;
 const COPY_BYTES = 1024 * 1024;
-const MAX_OPEN_JOURNALS = 512;
+const MAX_OPEN_JOURNALS = 256;
 
 export async function writeResultFiles(options: ResultFilesOptions): Promise<WrittenFiles> {
   const files = new ResultFiles(options);

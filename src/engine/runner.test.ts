@@ -14,7 +14,8 @@ import {
   startEngine,
 } from "../../test/support/running-engine.ts";
 import { type Batch, terminalStatuses } from "../core/batch.ts";
-import type { BlobStore } from "../core/blob-store.ts";
+import { blobKeys, type BlobStore } from "../core/blob-store.ts";
+import { StorageUnavailableError } from "../core/store.ts";
 import type { SimulatorOptions } from "../simulator/options.ts";
 import { Simulator } from "../simulator/simulator.ts";
 import { JOURNAL_HEADER_BYTES } from "./journal-record.ts";
@@ -329,6 +330,33 @@ describe("what stops a run", () => {
     expect(batch.counts).toEqual({ total: 10, completed: 10, failed: 0 });
     expect(idsOf(output)).toEqual(texts);
     expect(stage.logged().filter(({ level }) => level === "error")).toHaveLength(2);
+  });
+
+  test("an input that can't be read at present is not taken for damaged: it is tried again", async () => {
+    await simulate({ timeToFirstTokenMs: 40 });
+    let failures = 0;
+    const blobs: BlobStore = new Proxy(stage.blobs, {
+      get: (target, name) => {
+        if (name !== "open") return (Reflect.get(target, name) as () => unknown).bind(target);
+        return async (key: string) => {
+          const reader = await target.open(key);
+          if (!key.startsWith(blobKeys.files)) return reader;
+          const read = reader.read.bind(reader);
+          reader.read = async (...range) => {
+            if (++failures > 2) return read(...range);
+            throw new StorageUnavailableError("no route to host");
+          };
+          return reader;
+        };
+      },
+    });
+    const engine = await startedEngine({ concurrency: 1, blobs });
+    const texts = numbered(10);
+    const { batch, output } = await finished(engine, await planned(texts));
+    expect(failures).toBeGreaterThan(2);
+    expect(batch.counts).toEqual({ total: 10, completed: 10, failed: 0 });
+    expect(idsOf(output)).toEqual(texts);
+    expect(new Set(sent().values())).toEqual(new Set([1]));
   });
 
   test("where flushes are dear results are gathered, and nobody waits for them at the end", async () => {

@@ -3,6 +3,7 @@
 import type { BlobReader, BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ResultIds } from "../core/ids.ts";
+import type { StopReason } from "../core/stop-reason.ts";
 import type { ShardClaim, Store } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Log } from "../observability/log.ts";
@@ -51,3 +52,9 @@ export type RunEnd =
   | "lost"
   | "storage-failed"
   | "input-damaged";
+
+/** How the run of a shard ends that is given back. */
+export function endOf(reason: StopReason | null): RunEnd {
+  if (reason === "input-damaged") return reason;
+  return reason === "storage-failed" || reason === "input-away" ? "storage-failed" : "given-back";
+}

@@ -11,8 +11,13 @@ import {
   type Verdict,
 } from "../core/retry.ts";
 import { Roster } from "../core/roster.ts";
-import { graceMs, mayRecord, type StopReason } from "../core/stop-reason.ts";
-import { LeaseLostError, type ShardClaim, type ShardProgress } from "../core/store.ts";
+import { graceMs, isPeaceful, mayRecord, type StopReason } from "../core/stop-reason.ts";
+import {
+  LeaseLostError,
+  type ShardClaim,
+  type ShardProgress,
+  StorageUnavailableError,
+} from "../core/store.ts";
 import type { Lane, LaneSource, Permit } from "../lanes/lane.ts";
 import type { Tally } from "../observability/tallied-counter.ts";
 import { effectOf } from "./lane-effect.ts";
@@ -21,7 +26,7 @@ import { type Flight, LineSender } from "./line-sender.ts";
 import { NotFoundAnswers } from "./not-found.ts";
 import { ResultRecorder } from "./result-recorder.ts";
 import { RetryQueue } from "./retry-queue.ts";
-import type { RunEnd, ShardRunOptions } from "./shard-run-options.ts";
+import { type RunEnd, type ShardRunOptions, endOf } from "./shard-run-options.ts";
 
 const RETRY_PAUSE = { baseMs: 500, maxMs: 30_000 };
 /** Deaths of an upstream with a line alone in flight, after which the line is to blame. */
@@ -94,7 +99,10 @@ export class ShardRun implements LaneSource {
       plan,
       indexes,
       onReady: () => this.pump(),
-      onFailure: (error) => this.#failed("input-damaged", error),
+      onFailure: (error) => {
+        const isAway = error instanceof StorageUnavailableError;
+        this.#failed(isAway ? "input-away" : "input-damaged", error);
+      },
     });
     this.#retries = new RetryQueue((index) => this.#feed.putBack(index));
   }
@@ -324,14 +332,14 @@ export class ShardRun implements LaneSource {
     this.#feed.putBack(next);
   }
 
-  #failed(reason: "storage-failed" | "input-damaged", error: unknown): void {
+  #failed(reason: "storage-failed" | "input-away" | "input-damaged", error: unknown): void {
     this.#options.log.error({ err: error, shard: this.claim.shardId, reason }, "shard stopped");
     this.stop(reason);
   }
 
   /** Sends no more; lines in flight get the grace time of the reason. */
   stop(reason: StopReason): void {
-    if (this.#closing || (this.#stopReason !== null && this.#stopReason !== "yield")) return;
+    if (this.#closing || (this.#stopReason !== null && !isPeaceful(this.#stopReason))) return;
     this.#stopReason = reason;
     for (const lane of this.#options.lanes) lane.remove(this);
     this.#feed.stop();
@@ -359,11 +367,9 @@ export class ShardRun implements LaneSource {
       how = await this.#giveUpClaim();
     } catch (error) {
       // The lease runs out by itself; who takes over finds all that is durable.
+      const about = { err: error, shard: this.claim.shardId };
       if (!(error instanceof LeaseLostError)) {
-        this.#options.log.error(
-          { err: error, shard: this.claim.shardId },
-          "could not give a shard back",
-        );
+        this.#options.log.error(about, "could not give a shard back");
       }
     }
     this.#options.lease.release();
@@ -380,8 +386,7 @@ export class ShardRun implements LaneSource {
     if (this.#stopReason === "lease-lost") return "lost";
     if (this.#open > 0) {
       await store.shards.release(shardId, epoch, durableBytes, this.progress());
-      const reason = this.#stopReason;
-      return reason === "storage-failed" || reason === "input-damaged" ? reason : "given-back";
+      return endOf(this.#stopReason);
     }
     const finished = await store.shards.finish(
       shardId,

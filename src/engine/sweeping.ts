@@ -13,8 +13,8 @@ export interface SweepingOptions extends Omit<SweeperOptions, "orphanAgeMs"> {
 
 const SWEEP_EVERY_MS = 10_000;
 const SWEEP_ORPHANS_EVERY_MS = 3_600_000;
-/** Longest upload that may be under way without a record of its file. */
-const ORPHAN_AGE_MS = 3_600_000;
+/** Longest upload that may be under way without a record of its file; S3 dates an object by the upload's beginning. */
+const ORPHAN_AGE_MS = 24 * 3_600_000;
 
 export class Sweeping {
   readonly #stopping = new AbortController();

@@ -24,10 +24,13 @@ const RUNNING_RETRY_SECONDS = 1;
 export class IdempotencyKeys {
   readonly #store: IdempotencyStore;
   readonly #clock: Clock;
+  readonly #node: string | null;
 
-  constructor(store: IdempotencyStore, clock: Clock) {
+  /** @param node this one, where several share the Store */
+  constructor(store: IdempotencyStore, clock: Clock, node: string | null = null) {
     this.#store = store;
     this.#clock = clock;
+    this.#node = node;
   }
 
   /**
@@ -45,7 +48,7 @@ export class IdempotencyKeys {
     if (key === undefined) return handle(({ create }) => create());
     const { projectId, method, routeOptions } = request;
     const route = `${method} ${routeOptions.url}`;
-    const state = await this.#store.begin(projectId, key, route, this.#clock.now());
+    const state = await this.#store.begin(projectId, key, route, this.#clock.now(), this.#node);
     if (state.kind === "running") throw stillRunning();
     if (state.kind === "done") {
       if (state.route !== route) throw usedBefore(`for ${state.route}`);

@@ -19,7 +19,7 @@ export interface HttpCallOptions {
 
 /** How a call ended, as far as the call itself can tell. */
 export type CallEnd =
-  | Extract<UpstreamOutcome, { kind: "answer" | "unreachable" | "aborted" }>
+  | Extract<UpstreamOutcome, { kind: "answer" | "unreachable" | "withheld" | "aborted" }>
   /** `mayBeStale`: the connection had been used before, and nothing came back on it. */
   | { kind: "lost"; detail: string; mayBeStale: boolean }
   | { kind: "timeout" }
@@ -32,6 +32,7 @@ export class HttpCall implements UpstreamCall, Receiving, Rostered, Dispatcher.D
   readonly #replica: Replica;
   readonly #intake: AnswerIntake;
   readonly #options: HttpCallOptions;
+  readonly #mayStart: (() => boolean) | undefined;
   readonly #onEnd: (ended: CallEnd) => void;
   readonly #connection: Connection;
   readonly #isUsedConnection: boolean;
@@ -51,11 +52,13 @@ export class HttpCall implements UpstreamCall, Receiving, Rostered, Dispatcher.D
     intake: AnswerIntake,
     options: HttpCallOptions,
     fresh: boolean,
+    mayStart: (() => boolean) | undefined,
     onEnd: (ended: CallEnd) => void,
   ) {
     this.#replica = replica;
     this.#intake = intake;
     this.#options = options;
+    this.#mayStart = mayStart;
     this.#onEnd = onEnd;
     this.deadlineMs = options.clock.monotonicMs() + options.requestTimeoutMs;
     this.#connection = this.#replica.acquire(fresh);
@@ -91,8 +94,12 @@ export class HttpCall implements UpstreamCall, Receiving, Rostered, Dispatcher.D
     this.#onEnd(ended);
   }
 
+  /** Its connection is open, and the next thing would be the request. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    if (this.#ended || (this.#mayStart?.() ?? true)) return;
+    this.end({ kind: "withheld" });
+    controller.abort(new Error("withheld"));
   }
 
   onResponseStart(

@@ -131,7 +131,8 @@ export class HttpUpstream implements Upstream {
   }
 
   #dispatch(sending: Sending, replica: Replica, fresh: boolean): void {
-    const call = new HttpCall(replica, this.#intake, this.#options, fresh, (ended) => {
+    const { mayStart } = sending.request;
+    const call = new HttpCall(replica, this.#intake, this.#options, fresh, mayStart, (ended) => {
       this.#calls.remove(call);
       sending.call = null;
       this.#settle(sending, replica, ended);
@@ -186,10 +187,13 @@ export class HttpUpstream implements Upstream {
       case "oversized":
         sending.tell({ kind: "oversized", limitBytes: this.#options.answerSizeBytes });
         return;
+      case "withheld":
+        // The connection may have been open: then this is before `send` has returned.
+        queueMicrotask(() => sending.tell(ended));
+        return;
       case "aborted":
-        break;
+        sending.tell(ended);
     }
-    sending.tell(ended);
   }
 
   /**

@@ -1,5 +1,5 @@
 // What a request asks for beyond sending a body: another method, another type of content, one certain replica;
-// and what must not be told of it.
+// what must not be told of it, and when it must not be sent.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeClock } from "../../test/support/fake-clock.ts";
 import { answer, postRequest, ScriptedBackend } from "../../test/support/scripted-backend.ts";
@@ -80,4 +80,32 @@ test("a key that can't be sent is an outcome, which does not tell it", async () 
   const outcome = await send(upstream);
   expect(outcome.kind).toBe("unreachable");
   expect(JSON.stringify([outcome, await upstream.discover()])).not.toContain("secret");
+});
+
+describe("a request that may not start any more", () => {
+  test("when its connection has opened is not sent; nor on a connection that is open", async () => {
+    const backend = await backendOf();
+    const upstream = upstreamOf([backend]);
+    const asked: number[] = [];
+    const mayStart = () => asked.push(backend.received.length) < 0;
+    expect(await send(upstream, { mayStart })).toEqual({ kind: "withheld" });
+    expect((await send(upstream)).kind).toBe("answer");
+    expect(await send(upstream, { mayStart })).toEqual({ kind: "withheld" });
+    expect([backend.received.length, asked]).toEqual([1, [0, 1]]);
+    expect((await send(upstream, { mayStart: () => true })).kind).toBe("answer");
+    expect(backend.received.length).toBe(2);
+  });
+
+  test("is not sent to the next replica either, nor again on another connection", async () => {
+    const backend = await backendOf();
+    const upstream = upstreamOf([{ baseUrl: "http://127.0.0.1:1/v1" }, backend]);
+    expect(await send(upstream, { mayStart: () => false })).toEqual({ kind: "withheld" });
+    expect(backend.received).toEqual([]);
+    let starts = 0;
+    const once = () => ++starts === 1;
+    expect((await send(upstream)).kind).toBe("answer");
+    backend.script.onPost = ({ socket }) => socket.destroy();
+    expect(await send(upstream, { mayStart: once })).toEqual({ kind: "withheld" });
+    expect([starts, backend.received.length]).toEqual([2, 2]);
+  });
 });

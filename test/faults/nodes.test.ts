@@ -19,7 +19,7 @@ import { openWorkplace } from "../support/workplace.ts";
 /** Faults that must have bitten: a call was cut, a lease lost, a commit refused. */
 const WANTED_BITES = 100;
 const MIN_BATCHES = 20;
-const OPEN_BATCHES = 4;
+const OPEN_BATCHES = 6;
 const LINES = 300;
 const CONCURRENCY = 24;
 const TIME_TO_ANSWER_MS = 60;
@@ -85,7 +85,7 @@ class Campaign {
     const isBusy = () => node.recorder.inFlight > 0;
     const longMs = () => between(LEASE_MS * 1.2, LEASE_MS * 1.8);
     while (!this.isOver) {
-      await delay(between(200, 1_000));
+      await delay(between(500, 2_000));
       const startedAt = Date.now();
       const kind = oneOf(kinds.slice(0, 4));
       await this.strike(kind, [number], async () => {
@@ -98,7 +98,7 @@ class Campaign {
         }
         if (kind === "node suspended") await cluster.suspend(number, longMs());
         else if (kind === "node cut from S3")
-          await cluster.cut(number, "s3", between(1_500, 4_000));
+          await cluster.cut(number, "s3", between(1_500, 2_500));
         else await cluster.cut(number, "database", longMs());
         if (kind === "node cut from S3") return wasBusy;
         return wasBusy && (await this.#takeOvers(startedAt)) > 0;
@@ -121,7 +121,7 @@ class Campaign {
     const all = nodes.map(({ number }) => number);
     const isBusy = () => nodes.some(({ recorder }) => recorder.inFlight > 0);
     while (!this.isOver) {
-      await delay(between(300, 1_500));
+      await delay(between(1_000, 2_500));
       const kind = oneOf(kinds.slice(4));
       await this.strike(kind, all, async () => {
         const wasBusy = isBusy();
@@ -180,7 +180,10 @@ async function runBatch(campaign: Campaign, nth: number): Promise<{ batch: Batch
       return `${JSON.stringify({ custom_id: customId, method: "POST", url, body })}\n`;
     })
     .join("");
-  const about = (step: string) => ({ ...options, idempotencyKey: `${step}-${nth}` });
+  const about = (step: string) => ({
+    ...options,
+    headers: { "Idempotency-Key": `${step}-${nth}` },
+  });
   const { id: input } = await patiently(campaign, "an upload", (openai) =>
     openai.files.create(
       { file: new File([text], "input.jsonl"), purpose: "batch" },

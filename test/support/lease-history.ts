@@ -110,10 +110,10 @@ export class LeaseHistory {
       "select at::float8, shard_id, epoch::float8, owner, expires_at::float8 from lease_history order by at",
     )) as unknown as LeaseRow[];
     const seals = await this.#postgres.execute(
-      "select shard_id, epoch, accepted_bytes::float8 from seal_history",
+      "select shard_id || '-' || epoch as journal, accepted_bytes::float8 as accepted from seal_history",
     );
     const sealed = new Map(
-      seals.map((row) => [`${row["shard_id"]}-${row["epoch"]}`, Number(row["accepted_bytes"])]),
+      seals.map(({ journal, accepted }) => [String(journal), Number(accepted)]),
     );
     const recorded = [...this.#journals].flatMap(([journal, segments]) =>
       recordsOf(journal, segments),
@@ -138,7 +138,9 @@ export class LeaseHistory {
       if (shard === undefined || owner === undefined) return [];
       const held = byShard.get(shard)?.findLast((row) => row.at <= at);
       const isHeld = held?.owner === owner && (held.expires_at ?? 0) > at;
-      return isHeld ? [] : [`${prompt} was sent by ${owner}, while ${JSON.stringify(held)}`];
+      return isHeld
+        ? []
+        : [`${prompt} was sent at ${at} by ${owner}, while ${JSON.stringify(held)}`];
     });
   }
 
@@ -238,7 +240,7 @@ function withinSeals(
   const byLine = Map.groupBy(counting, ({ customId }) => customId);
   const twice = [...byLine]
     .filter(([, results]) => results.length > 1)
-    .map(([customId, results]) => `${customId} has ${results.length} results that count`);
+    .map(([customId, results]) => `${customId} has results that count: ${JSON.stringify(results)}`);
   const unknown = outputs
     .filter(({ customId, requestId }) => byLine.get(customId)?.[0]?.requestId !== requestId)
     .map(({ customId }) => `the output has ${customId} from beyond a seal, or from nowhere`);

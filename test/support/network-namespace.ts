@@ -8,6 +8,9 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 /** Of the addresses used: 10.231.NAMESPACE.4×LINK. Nothing routes them. */
 const NETWORK = "10.231";
+/** Namespaces of other processes of the machine have other names and, most likely, other addresses. */
+const PROCESS = process.pid.toString(36);
+const MOST_NAMESPACES = 8;
 
 export class NetworkNamespace<Link extends string> implements AsyncDisposable {
   /** To be put in front of a command that is to run there. */
@@ -23,7 +26,7 @@ export class NetworkNamespace<Link extends string> implements AsyncDisposable {
     this.through = ["ip", "netns", "exec", name];
   }
 
-  /** @param number unlike that of any other namespace at the time, 1 to 254 */
+  /** @param number unlike that of any other namespace of this process, 1 to 8 */
   static async create<Link extends string>(
     number: number,
     links: readonly Link[],
@@ -31,7 +34,7 @@ export class NetworkNamespace<Link extends string> implements AsyncDisposable {
     if (process.getuid?.() !== 0) {
       throw new Error("Network namespaces need root on Linux: run this test as root.");
     }
-    const name = `offpeak-${number}`;
+    const name = `offpeak-${PROCESS}-${number}`;
     await run("ip", ["netns", "add", name]);
     const namespace = new NetworkNamespace(name, number, links);
     try {
@@ -78,11 +81,12 @@ export class NetworkNamespace<Link extends string> implements AsyncDisposable {
 
   /** The kernel takes 15 characters. */
   #device(link: Link, end: "h" | "n"): string {
-    return `op${this.#number}l${this.#links.indexOf(link)}${end}`;
+    return `op${PROCESS}-${this.#number}${this.#links.indexOf(link)}${end}`;
   }
 
   #address(link: Link, end: 1 | 2): string {
-    return `${NETWORK}.${this.#number}.${4 * this.#links.indexOf(link) + end}`;
+    const namespace = ((process.pid * MOST_NAMESPACES + this.#number) % 254) + 1;
+    return `${NETWORK}.${namespace}.${4 * this.#links.indexOf(link) + end}`;
   }
 
   /** The links go with it. */

@@ -14,7 +14,7 @@ import { ServerProcess, upstream } from "./server-process.ts";
 import { TcpRelay } from "./tcp-relay.ts";
 import type { Workplace } from "./workplace.ts";
 
-export const LEASE_MS = 3_000;
+export const LEASE_MS = 2_000;
 const LINKS = ["api", "database", "s3"] as const;
 type Link = (typeof LINKS)[number];
 
@@ -210,7 +210,7 @@ async function createBucket({ url, accessKeyId, secretAccessKey }: S3Access): Pr
   try {
     await client.send(new CreateBucketCommand({ Bucket: "offpeak-nodes" }));
   } catch (error) {
-    if (!/^BucketAlready/.test((error as Error).name)) throw error;
+    if (!(error as Error).name.startsWith("BucketAlready")) throw error;
   } finally {
     client.destroy();
   }

@@ -14,8 +14,9 @@ import { until } from "./until.ts";
 
 const run = promisify(execFile);
 const SUPERUSER = "offpeak";
-/** `nobody`, on every Linux; only ever needed where the tests run as root. */
-const UNPRIVILEGED = { uid: 65_534, gid: 65_534 };
+/** As whom servers run that refuse to run as root: `nobody`, where the tests run as root. */
+export const unprivileged: { uid: number; gid: number } | { uid?: undefined; gid?: undefined } =
+  process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 export interface PostgresServerOptions {
   /** Settings of the server, such as `{ fsync: "off" }`. */
@@ -49,7 +50,8 @@ export class PostgresServer implements AsyncDisposable {
   /** Makes a new cluster and starts it. Throws with the server's words when it can't. */
   static async start({ settings = {} }: PostgresServerOptions = {}): Promise<PostgresServer> {
     const folder = await mkdtemp(join(tmpdir(), "offpeak-postgres-"));
-    if (isRoot()) await chown(folder, UNPRIVILEGED.uid, UNPRIVILEGED.gid);
+    const { uid, gid } = unprivileged;
+    if (uid !== undefined) await chown(folder, uid, gid);
     const { initdb, program } = await readableBinaries(folder);
     const { stdout } = await run(program, ["--version"], asUser());
     const major = / (\d+)\./.exec(stdout)?.[1] ?? stdout.trim();
@@ -152,13 +154,9 @@ export class PostgresServer implements AsyncDisposable {
   }
 }
 
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
-}
-
 function asUser() {
   // A folder that the user can enter; no variables that could point elsewhere.
-  return { cwd: "/", env: {}, ...(isRoot() && UNPRIVILEGED) };
+  return { cwd: "/", env: {}, ...unprivileged };
 }
 
 /** The programs where the user they run as can read them: a clone may be in a folder that only root can enter. */
@@ -177,7 +175,7 @@ async function readableBinaries(folder: string): Promise<{ initdb: string; progr
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };

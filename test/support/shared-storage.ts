@@ -25,11 +25,11 @@ export interface OpenStorage {
 export async function openSharedStorage(leaseClock: Clock): Promise<OpenStorage> {
   const { url, drop } = await createPlace();
   const store = await openPostgresStore({ url, connections: 4, leaseClock });
-  const endpoint = await testBucket();
+  const { bucket, prefix, endpoint } = await testBucket();
   const cacheDirectory = await mkdtemp(join(tmpdir(), "offpeak-cache-"));
   const blobs = await openS3BlobStore({
-    bucket: BUCKET,
-    prefix: `test/${randomUUID()}`,
+    bucket,
+    prefix,
     endpoint,
     pathStyle: true,
     encryption: "none",
@@ -48,8 +48,8 @@ export async function openSharedStorage(leaseClock: Clock): Promise<OpenStorage>
   };
 }
 
-/** Makes the bucket if need be, and has the AWS SDK find the keys. Answers the server's address. */
-async function testBucket(): Promise<string> {
+/** A new prefix in the bucket of the tests. Has the AWS SDK find the keys, in this process and those that it starts. */
+export async function testBucket(): Promise<{ bucket: string; prefix: string; endpoint: string }> {
   const { url, accessKeyId, secretAccessKey } = inject("s3");
   process.env["AWS_ACCESS_KEY_ID"] = accessKeyId;
   process.env["AWS_SECRET_ACCESS_KEY"] = secretAccessKey;
@@ -62,5 +62,5 @@ async function testBucket(): Promise<string> {
   } finally {
     client.destroy();
   }
-  return url;
+  return { bucket: BUCKET, prefix: `test/${randomUUID()}`, endpoint: url };
 }

@@ -1,7 +1,7 @@
 // Folders below a root that outlive a power cut: a file in a folder is only as durable as the entry
 // of the folder in its parent, so each folder is synced into its parent once, before it is used.
 
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { isFileError } from "./file-error.ts";
 
@@ -69,11 +69,25 @@ export class DurableFolders {
 
 /** Creates a folder for this user alone (mode 0700), and those above it, durably. Harmless when it exists. */
 export async function createFolder(path: string): Promise<void> {
-  const firstCreated = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (firstCreated === undefined) return;
-  const top = dirname(resolve(firstCreated));
-  for (let folder = resolve(path); folder !== top; folder = dirname(folder)) {
-    await syncFolder(dirname(folder));
+  // Not by `recursive`: with that, Node.js tries for ever where a parent exists and takes no folders.
+  const folder = resolve(path);
+  if (await isFolder(folder)) return;
+  if (!(await isFolder(dirname(folder)))) await createFolder(dirname(folder));
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else may have been quicker.
+    if (!(await isFolder(folder))) throw error;
+  }
+  await syncFolder(dirname(folder));
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isFileError(error, "ENOENT") || isFileError(error, "ENOTDIR")) return false;
+    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 // The key that encrypts the secrets in the database, in a file of the data directory that only its
-// owner may read. Made at the first start.
+// owner may read. Made at the first start, or when data is moved there.
 
 import { randomBytes } from "node:crypto";
 import { link, open, readFile, rm } from "node:fs/promises";
@@ -22,6 +22,21 @@ export async function secretKeyOf(dataDir: string): Promise<string> {
   );
 }
 
+/**
+ * Keeps the key for the data directory, where it has none. Answers "kept" when the directory has this key now, "other"
+ * when it has another one, which is left, and "unfit" when this one is not of the kind that the file holds.
+ */
+export async function keepSecretKey(
+  dataDir: string,
+  secretKey: string,
+): Promise<"kept" | "other" | "unfit"> {
+  const path = join(dataDir, NAME);
+  const there = await readIfThere(path);
+  if (there === undefined && !KEY.test(secretKey)) return "unfit";
+  const key = there ?? (await createKey(dataDir, path, secretKey));
+  return key === secretKey ? "kept" : "other";
+}
+
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, "utf8")).trim();
@@ -32,12 +47,12 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /** The new key, or that of another process that was quicker. */
-async function createKey(dataDir: string, path: string): Promise<string> {
+async function createKey(dataDir: string, path: string, key = newKey()): Promise<string> {
   // Only a whole file gets the name.
   const unnamed = `${path}.${process.pid}`;
   const file = await open(unnamed, "w", 0o600);
   try {
-    await file.writeFile(`${randomBytes(KEY_BYTES).toString("hex")}\n`);
+    await file.writeFile(`${key}\n`);
     await file.sync();
     await link(unnamed, path);
     await syncFolder(dataDir);
@@ -48,4 +63,8 @@ async function createKey(dataDir: string, path: string): Promise<string> {
     await rm(unnamed, { force: true });
   }
   return (await readFile(path, "utf8")).trim();
+}
+
+function newKey(): string {
+  return randomBytes(KEY_BYTES).toString("hex");
 }

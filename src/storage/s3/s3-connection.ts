@@ -51,6 +51,8 @@ export class S3Connection {
       ...(encryption !== "none" && { ServerSideEncryption: encryption }),
       ...(encryption === "aws:kms" && kmsKeyId !== undefined && { SSEKMSKeyId: kmsKeyId }),
     };
+    // The SDK looks for profiles in the home directory, and fails where a user has none.
+    process.env["HOME"] ??= "/";
     const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
     // A server that is not AWS takes any region, but the signature needs one.
     const usedRegion = region ?? (endpoint === undefined ? undefined : "us-east-1");

@@ -12,16 +12,22 @@ const isRunning = sql<boolean>`idempotency_keys.object_id is null`;
 
 export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
   return {
-    begin: (projectId, key, route, now) =>
+    begin: (projectId, key, route, now, node = null) =>
       database.write(async (tx) => {
-        const begun = { route, begun_at: now, fingerprint: null, object_id: null };
+        const begun = {
+          route,
+          begun_at: now,
+          fingerprint: null,
+          object_id: null,
+          node_id: node,
+        };
         // One after the other, so that a key that is held is still there to be looked at.
         await database.lock(tx, `idempotency key ${key} of ${projectId}`);
         const taken = await tx
           .insertInto("idempotency_keys")
           .values({ project_id: projectId, key, ...begun })
           .onConflict((conflict) =>
-            conflict.columns(["project_id", "key"]).doUpdateSet(begun).where(isOver(now)),
+            conflict.columns(["project_id", "key"]).doUpdateSet(begun).where(isOver(database, now)),
           )
           .returning("key")
           .executeTakeFirst();
@@ -54,7 +60,7 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
 
     sweep: (now) =>
       database.repeatable(async (tx) => {
-        await tx.deleteFrom("idempotency_keys").where(isOver(now)).execute();
+        await tx.deleteFrom("idempotency_keys").where(isOver(database, now)).execute();
       }),
   };
 }
@@ -70,7 +76,7 @@ export async function noteObject(
 ): Promise<void> {
   const { numUpdatedRows } = await tx
     .updateTable("idempotency_keys")
-    .set({ fingerprint, object_id: made.id })
+    .set({ fingerprint, object_id: made.id, node_id: null })
     .where("project_id", "=", projectId)
     .where("key", "=", key)
     .where(isRunning)
@@ -86,7 +92,10 @@ export async function forgetRunning(tx: Tx): Promise<void> {
   await tx.deleteFrom("idempotency_keys").where(isRunning).execute();
 }
 
-function isOver(now: number): RawBuilder<boolean> {
+function isOver(database: SqlDatabase, now: number): RawBuilder<boolean> {
   return sql`(idempotency_keys.begun_at <= ${now - IDEMPOTENCY_KEY_MS}
-    or (${isRunning} and idempotency_keys.begun_at <= ${now - IDEMPOTENCY_RUN_MS}))`;
+    or (${isRunning} and idempotency_keys.begun_at <= ${now - IDEMPOTENCY_RUN_MS})
+    or (${isRunning} and idempotency_keys.node_id is not null and not exists (
+      select 1 from nodes
+      where nodes.id = idempotency_keys.node_id and nodes.lives_until > ${database.now()})))`;
 }

@@ -1,5 +1,6 @@
 // The numbered steps that build the tables. A step that has been released is never edited: databases
-// of its version exist. A database newer than this program is refused, untouched.
+// of its version exist. A database newer than this program is refused, untouched; and so is, by who wants the
+// Store, one that holds a part of what `offpeak migrate` was to move there.
 
 import { sql } from "kysely";
 import { schemaVersion1 } from "./schema-version-1.ts";
@@ -10,6 +11,11 @@ import type { SqlDatabase, Tx } from "./sql-database.ts";
 /** The database was written by a newer Offpeak. */
 export class SchemaVersionError extends Error {
   override readonly name = "SchemaVersionError";
+}
+
+/** The database holds a part of the data that was to be moved into it. */
+class UnfinishedMigrationError extends Error {
+  override readonly name = "UnfinishedMigrationError";
 }
 
 /** The statements that lead from one version to the next; the first one makes version 1. */
@@ -39,6 +45,18 @@ export async function migrate(database: SqlDatabase): Promise<void> {
       await tx.updateTable("schema_version").set({ version: steps.length }).execute();
     }
   });
+}
+
+/** Throws UnfinishedMigrationError while a move of all data into the database has not been finished. */
+export async function requireWhole(database: SqlDatabase): Promise<void> {
+  const note = await database.read((tx) =>
+    tx.selectFrom("migration").select("id").executeTakeFirst(),
+  );
+  if (note === undefined) return;
+  throw new UnfinishedMigrationError(
+    `The database ${database.location} holds a part of the data that \`offpeak migrate\` was to move there. ` +
+      "Run the same `offpeak migrate` again, which goes on where it was, and start this afterwards.",
+  );
 }
 
 async function currentVersion(tx: Tx): Promise<number> {

@@ -75,15 +75,32 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   snapshot<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#transaction("begin isolation level repeatable read read only", work);
+    return this.#patiently(async (connection) => {
+      const begin = "begin isolation level repeatable read read only";
+      const result = await this.#transaction(connection, begin, work);
+      await connection.run("commit");
+      return result;
+    });
   }
 
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#transaction(`begin isolation level read committed; ${limits}`, work);
+    return this.#patiently(async (connection) => {
+      const begin = `begin isolation level read committed; ${limits}`;
+      const result = await this.#transaction(connection, begin, work);
+      await this.#commit(connection);
+      return result;
+    });
   }
 
   async lock(tx: Tx, name: string): Promise<void> {
     await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(tx);
+  }
+
+  async numberOn(tx: Tx, table: string): Promise<void> {
+    const last = sql`(select max(seq) from ${sql.table(table)})`;
+    await sql`select setval(pg_get_serial_sequence(${table}, 'seq'), ${last}) where ${last} is not null`.execute(
+      tx,
+    );
   }
 
   now() {
@@ -109,19 +126,19 @@ export class PostgresDatabase implements SqlDatabase {
     if (!this.#pool.ending) await this.#pool.end();
   }
 
-  #transaction<T>(begin: string, work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#patiently(async (connection) => {
-      await connection.run(begin);
-      let result: T;
-      try {
-        result = await work(queriesOn(spelling, connection));
-      } catch (error) {
-        if (!(error instanceof ConnectionLostError)) await connection.run("rollback");
-        throw error;
-      }
-      await this.#commit(connection);
-      return result;
-    });
+  /** Leaves it to the caller to commit. */
+  async #transaction<T>(
+    connection: PostgresConnection,
+    begin: string,
+    work: (tx: Tx) => Promise<T>,
+  ): Promise<T> {
+    await connection.run(begin);
+    try {
+      return await work(queriesOn(spelling, connection));
+    } catch (error) {
+      if (!(error instanceof ConnectionLostError)) await connection.run("rollback");
+      throw error;
+    }
   }
 
   async #commit(connection: PostgresConnection): Promise<void> {

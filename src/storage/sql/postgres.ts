@@ -1,19 +1,42 @@
 // Opens the Store on PostgreSQL.
 
+import type { RowStore } from "../../core/row-store.ts";
 import type { Store } from "../../core/store.ts";
-import { SchemaVersionError, migrate } from "./migrations.ts";
+import { SchemaVersionError, migrate, requireWhole } from "./migrations.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
 import type { PostgresOptions } from "./postgres-database.ts";
+import { sqlRows } from "./sql-rows.ts";
 import { sqlStore } from "./sql-store.ts";
 
 /**
  * Opens the database, and makes or renews its tables; nodes that start at the same time take turns. Throws
- * SchemaVersionError when a newer Offpeak wrote it, and an Error that names the database when it cannot be used.
+ * SchemaVersionError when a newer Offpeak wrote it, UnfinishedMigrationError when a move into it has not been
+ * finished, and an Error that names the database when it cannot be used.
  */
 export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
+  const database = await openDatabase(options);
+  try {
+    await requireWhole(database);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  return sqlStore(database);
+}
+
+/** The same with its rows, to be moved; also while a move into it has not been finished. */
+export async function openPostgresRows(
+  options: PostgresOptions,
+): Promise<{ store: Store; rows: RowStore }> {
+  const database = await openDatabase(options);
+  return { store: sqlStore(database), rows: sqlRows(database) };
+}
+
+async function openDatabase(options: PostgresOptions): Promise<PostgresDatabase> {
   const database = new PostgresDatabase(options);
   try {
     await migrate(database);
+    return database;
   } catch (error) {
     await database.close();
     if (error instanceof SchemaVersionError) throw error;
@@ -24,5 +47,4 @@ export async function openPostgresStore(options: PostgresOptions): Promise<Store
       { cause: error },
     );
   }
-  return sqlStore(database);
 }

@@ -1,4 +1,5 @@
-// Version 3: the nodes that share a database.
+// Version 3: the nodes that share a database, which of them runs the request of an Idempotency-Key, and the note of
+// a move of all data into the database that has not been finished.
 
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -12,6 +13,14 @@ export function schemaVersion3(_database: SqlDatabase): readonly string[] {
       wants_alone text not null,
       empty_for text not null,
       lanes text not null
+    )`,
+
+    `alter table idempotency_keys add column node_id text`,
+
+    `create table migration (
+      id integer not null primary key check (id = 1),
+      source text not null,
+      progress text not null
     )`,
   ];
 }

@@ -25,6 +25,7 @@ export interface Tables {
   webhooks: WebhooksTable;
   webhook_deliveries: WebhookDeliveriesTable;
   nodes: NodesTable;
+  migration: MigrationTable;
 }
 
 interface FilesTable {
@@ -169,6 +170,8 @@ interface IdempotencyKeysTable {
   /** Null, as is the object, while a request runs under the key. */
   fingerprint: Generated<string | null>;
   object_id: Generated<string | null>;
+  /** The node that runs it, where several share the database. */
+  node_id: Generated<string | null>;
 }
 
 interface WebhooksTable {
@@ -213,6 +216,13 @@ interface NodesTable {
   wants_alone: string;
   empty_for: string;
   lanes: string;
+}
+
+/** At most one row: while a move of all data into this database has not been finished. */
+interface MigrationTable {
+  id: 1;
+  source: string;
+  progress: string;
 }
 
 export type FileRow = Selectable<FilesTable>;

@@ -30,6 +30,8 @@ export interface SqlDatabase {
   repeatable<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Until the transaction ends, no other one gets past its own `lock` of the same name. */
   lock(tx: Tx, name: string): Promise<void>;
+  /** New rows of the table, whose `seq` is numbered, are numbered behind those that are there. */
+  numberOn(tx: Tx, table: string): Promise<void>;
   /** The time that judges leases, epoch ms. */
   now(): Expression<number>;
   /** A list as a table `item` with one row for each element: one parameter, whatever its length. */

@@ -91,6 +91,11 @@ export class SqliteDatabase implements SqlDatabase {
     return Promise.resolve();
   }
 
+  /** It does so by itself. */
+  numberOn(): Promise<void> {
+    return Promise.resolve();
+  }
+
   now() {
     return sql.val(this.#clock.now());
   }

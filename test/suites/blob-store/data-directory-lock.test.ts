@@ -65,3 +65,12 @@ it("says why a path cannot be the data directory", async () => {
     `Cannot use ${path} as the data directory: `,
   );
 });
+
+it.each(["/proc/self/offpeak", "/dev/null/offpeak"])(
+  "is refused at once where no folder can be: %s",
+  async (directory) => {
+    await expect(lockDataDirectory(directory)).rejects.toThrow(
+      `Cannot use ${directory} as the data directory: `,
+    );
+  },
+);

@@ -170,4 +170,22 @@ export function idempotencyCases(open: OpenStore): void {
     await store.idempotency.sweep(1_000 + IDEMPOTENCY_KEY_MS);
     expect(await begin(store, 1_000)).toEqual(begun);
   });
+
+  it("is free again when the node that runs its request is dead, and not before", async () => {
+    const { store, peer, clock } = await open();
+    const beat = { role: "all", startedAt: 1, wantsAlone: {}, emptyFor: {}, lanes: [] } as const;
+    const beginOn = (node: string) => peer.idempotency.begin(PROJECT, "k", ROUTE, 1_000, node);
+    await store.nodes.beat({ ...beat, id: "node_1" }, 5_000);
+    expect(await beginOn("node_1")).toEqual(begun);
+    clock.pass(4_999);
+    expect(await beginOn("node_2")).toEqual(running);
+    clock.pass(1);
+    await store.nodes.beat({ ...beat, id: "node_2" }, 5_000);
+    expect(await beginOn("node_2")).toEqual(begun);
+    await store.batches.insert(aBatch("made", { createdAt: 1_000 }), {
+      idempotent: { projectId: PROJECT, key: "k", fingerprint: "f" },
+    });
+    clock.pass(5_000);
+    expect(await beginOn("node_1")).toMatchObject({ kind: "done", objectId: "made" });
+  });
 }

@@ -7,6 +7,7 @@ import { PostgresDatabase } from "../../../src/storage/sql/postgres-database.ts"
 import { openPostgresStore } from "../../../src/storage/sql/postgres.ts";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { PgBouncer } from "../../support/pg-bouncer.ts";
 import { administer, emptyPostgres } from "../../support/postgres-database.ts";
 import { PostgresServer } from "../../support/postgres-server.ts";
 import { until } from "../../support/until.ts";
@@ -226,6 +227,37 @@ describe("text", () => {
     await plannedBatch(store, "planned", { shards, model: "m\0" });
     const byModel = await store.batches.list(PROJECT, { limit: 5, model: "m\0" });
     expect(byModel.data.map(({ id }) => id)).toEqual(["planned"]);
+  });
+});
+
+describe("behind PgBouncer, which shares connections by the transaction", () => {
+  it("works for more nodes than it has connections", async () => {
+    const server = await startServer();
+    const bouncer = await PgBouncer.start(server, 3);
+    onTestFinished(() => bouncer[Symbol.asyncDispose]());
+    const stores = await Promise.all(Array.from({ length: 6 }, () => openAt(bouncer.url)));
+    const [store] = stores as [Store];
+    await plannedBatch(store, "batch", { shards: someShards(60) });
+    const claims = await Promise.all(
+      stores.map(async (node, at) => {
+        const taken: string[] = [];
+        const query = { models: ["model-a"], owner: `node_${at}`, leaseMs: LEASE_MS, limit: 2 };
+        for (;;) {
+          const some = await node.shards.claim("batch", query);
+          if (some.length === 0) return taken;
+          for (const { shardId, epoch } of some) {
+            await node.shards.finish(shardId, epoch, 100, progressOf(10), 3_000);
+            taken.push(shardId);
+          }
+        }
+      }),
+    );
+    expect(new Set(claims.flat()).size).toBe(60);
+    expect(claims.flat()).toHaveLength(60);
+    expect(await read(store, "batch")).toMatchObject({
+      status: "finalizing",
+      counts: { completed: 600 },
+    });
   });
 });
 

@@ -44,13 +44,14 @@ it("reach them again after the connections were cut, and all is signalled for wh
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'offpeak signals'",
   );
   await until("the connections to be back", () => names.every((n) => receiver!.heard.includes(n)));
-  await until("a signal", () => {
+  const arrived = await until("a signal", () => {
     receiver!.heard.length = 0;
     sender!.signals.emit("batch-planned");
     return until("it to arrive", () => receiver!.heard.includes("batch-planned"), {
       timeoutMs: 500,
     });
   });
+  expect(arrived).toBe(true);
 });
 
 it("fail nobody while the server is away", async () => {

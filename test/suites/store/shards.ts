@@ -363,7 +363,10 @@ export function shardCases(open: OpenStore): void {
   it("counts the lines that are queued, by the progress written last", async () => {
     const { store } = await open();
     expect(await store.batches.countQueuedLines()).toBe(0);
-    for (const state of Object.keys(batchStates)) await batchStates[state]!(store, state);
+    for (const state of ["failed", "finalizing", "cancelling", "validating", "in_progress"]) {
+      await batchStates[state]!(store, state);
+    }
+    expect(await store.batches.countQueuedLines()).toBe(30);
     await plannedBatch(store, "b", { shards: someShards(3) });
     expect(await store.batches.countQueuedLines()).toBe(2 * 30);
     const [first, second] = await claimShards(store, "b");
