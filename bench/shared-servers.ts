@@ -12,6 +12,8 @@ import { Server, type ServerOptions } from "./server.ts";
 
 const BUCKET = "offpeak-bench";
 const REGION = "us-east-1";
+/** What PostgreSQL takes to end without a checkpoint, with plenty to spare. */
+const END_MS = 500;
 const COUNT_STATEMENTS = {
   shared_preload_libraries: "pg_stat_statements",
   "pg_stat_statements.track_utility": "on",
@@ -127,6 +129,8 @@ export async function startPostgres(
     // Its pid is 0 once it has been ended.
     if (postgres.pid === 0) return;
     process.kill(postgres.pid, "SIGQUIT");
+    // There is no waiting for a child any more, and what it still writes would be left behind.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, END_MS);
     rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   });
   return postgres;

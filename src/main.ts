@@ -120,7 +120,7 @@ async function openEnd(
   const { store, rows } = await openRows(config, systemClock);
   closers.defer(() => store.close());
   // What is read back must come from the bucket.
-  const blobs = await openBlobs({ ...config, cacheSizeBytes: 0 });
+  const blobs = await openBlobs({ ...config, cacheSizeBytes: 0 }, createLog(config.logLevel));
   closers.defer(() => blobs.close());
   return { name: nameOf(rows.location), rows, blobs, store };
 }
@@ -212,7 +212,7 @@ async function startParts(
   const isShared = config.storage !== undefined;
   // The lock says that whoever held leases here is dead.
   if (!isShared) await store.voidLeases();
-  const blobs = await openBlobs(config);
+  const blobs = await openBlobs(config, log);
   closers.push(() => blobs.close());
   const limitsOf = (projectId: string) => projectLimitsOf(config, projectId);
   const metrics = createMetrics(store.batches);

@@ -7,6 +7,7 @@ import { ResultIds } from "../core/ids.ts";
 import type { StopReason } from "../core/stop-reason.ts";
 import {
   type Demand,
+  LeaseLostError,
   NotFoundError,
   type RunnableBatch,
   type ShardClaim,
@@ -248,11 +249,10 @@ export class Runner {
     } catch (error) {
       await input?.close();
       // Its lease runs out by itself, which makes the pause before the next try.
+      const about = { err: error, batch_id: claim.batchId, shard: claim.shardId };
       if (isDamage(error)) this.#broken.set(claim.batchId, error.message);
-      log.error(
-        { err: error, batch_id: claim.batchId, shard: claim.shardId },
-        "shard can't be run",
-      );
+      if (error instanceof LeaseLostError) log.warn(about, "shard lost to another node at once");
+      else log.error(about, "shard can't be run");
       return false;
     }
     return true;

@@ -9,6 +9,7 @@ import type { Clock } from "../core/clock.ts";
 import type { RowStore } from "../core/row-store.ts";
 import type { Signals } from "../core/signals.ts";
 import type { Store } from "../core/store.ts";
+import type { Log } from "../observability/log.ts";
 import { openDiskBlobStore } from "../storage/disk/disk-blob-store.ts";
 import { openSqliteRows, openSqliteStore } from "../storage/sql/sqlite.ts";
 
@@ -44,7 +45,7 @@ function databasePath(dataDir: string): string {
 }
 
 /** @param worker of a server with all in its data directory: which one this is */
-export async function openBlobs(config: Config, worker?: number): Promise<BlobStore> {
+export async function openBlobs(config: Config, log: Log, worker?: number): Promise<BlobStore> {
   const { storage, dataDir } = config;
   if (storage === undefined) return openDiskBlobStore({ directory: dataDir, worker });
   const { openS3BlobStore } = await import("../storage/s3/s3-blob-store.ts");
@@ -58,6 +59,7 @@ export async function openBlobs(config: Config, worker?: number): Promise<BlobSt
     kmsKeyId: config.s3KmsKeyId || undefined,
     cacheDirectory: join(dataDir, "cache"),
     cacheBytes: config.cacheSizeBytes,
+    log,
   });
 }
 

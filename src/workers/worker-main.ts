@@ -33,7 +33,7 @@ async function start({ config: packed, number, nodeId }: Assignment): Promise<Ru
   const log = createLog(config.logLevel).child({ worker: number });
   const metrics = createMetrics(null);
   const store = await openStore(config, clock);
-  const blobs = await openBlobs(config, number);
+  const blobs = await openBlobs(config, log, number);
   const surroundings = { config, store, clock, log, metrics };
   const { lanes, close } = await startLanes(surroundings, {
     turnOf: (upstream) => link.turnOf(upstream),
