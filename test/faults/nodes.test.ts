@@ -9,7 +9,7 @@ import { Simulator } from "../../src/simulator/simulator.ts";
 import { CHAT, hasEnded } from "../support/batch-driver.ts";
 import { chatLine } from "../support/input-file.ts";
 import { judge } from "../support/judge.ts";
-import type { FaultSpan, OutputLine } from "../support/lease-history.ts";
+import type { FaultSpan, OutputLine, Wake } from "../support/lease-history.ts";
 import { LEASE_MS, NodeCluster } from "../support/node-cluster.ts";
 import { seededRandom } from "../support/random.ts";
 import type { FaultAction } from "../support/s3-fault-proxy.ts";
@@ -53,6 +53,7 @@ const s3Faults: readonly (() => FaultAction)[] = [
 class Campaign {
   readonly bites = new Map<Kind, number>(kinds.map((kind) => [kind, 0]));
   readonly spans: FaultSpan[] = [];
+  readonly wakes: Wake[] = [];
   cluster!: NodeCluster;
   isOver = false;
   /** Of the requests to S3, while it fails. */
@@ -96,8 +97,9 @@ class Campaign {
           await until("the node to start", () => cluster.startNode(number).then(() => true));
           return wasBusy;
         }
-        if (kind === "node suspended") await cluster.suspend(number, longMs());
-        else if (kind === "node cut from S3")
+        if (kind === "node suspended") {
+          this.wakes.push({ node: number, at: await cluster.suspend(number, longMs()) });
+        } else if (kind === "node cut from S3")
           await cluster.cut(number, "s3", between(1_500, 2_500));
         else await cluster.cut(number, "database", longMs());
         if (kind === "node cut from S3") return wasBusy;
@@ -271,6 +273,7 @@ it(`three nodes lose nothing and repeat nothing, whatever happens to them (NODES
   }
   expect(ended.length).toBeGreaterThanOrEqual(MIN_BATCHES);
   expect(ended.filter(({ batch }) => batch.status === "completed").length).toBeGreaterThan(10);
-  expect(await cluster.history.problems(outputs, campaign.spans)).toEqual([]);
+  const { spans, wakes } = campaign;
+  expect(await cluster.history.problems(outputs, spans, wakes)).toEqual([]);
   for (const kind of kinds) expect(campaign.bites.get(kind), kind).toBeGreaterThan(0);
 });

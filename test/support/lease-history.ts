@@ -38,6 +38,12 @@ export interface OutputLine {
   requestId: string;
 }
 
+/** A node that was suspended runs again. */
+export interface Wake {
+  node: number;
+  at: number;
+}
+
 /** While a fault lasts, results of these nodes may be lost that are not durable. */
 export interface FaultSpan {
   start: number;
@@ -105,9 +111,15 @@ export class LeaseHistory {
    * What the history has against the nodes; empty when nothing:
    * a journal with results of two processes; a line with two results that count; an output line that no journal has
    * within its seal; a request sent by who did not hold the shard then; a line that was sent again after its result
-   * had been recorded; and a request sent again although no fault had touched the one before.
+   * had been recorded; and a request sent again although no fault had touched the one before. A process that is
+   * suspended between its last look at its lease and the system call sends that one request when it wakes, which no
+   * program can help: so one is let pass for each wake.
    */
-  async problems(outputs: readonly OutputLine[], faults: readonly FaultSpan[]): Promise<string[]> {
+  async problems(
+    outputs: readonly OutputLine[],
+    faults: readonly FaultSpan[],
+    wakes: readonly Wake[],
+  ): Promise<string[]> {
     const leases = (await this.#postgres.execute(
       "select at::float8, shard_id, epoch::float8, owner, expires_at::float8 from lease_history order by at",
     )) as unknown as LeaseRow[];
@@ -123,17 +135,22 @@ export class LeaseHistory {
     const problems = [
       ...oneProcessEach(recorded, leases),
       ...withinSeals(recorded, sealed, outputs),
-      ...this.#underLease(recorded, leases),
+      ...this.#underLease(recorded, leases, wakes),
       ...this.#sentAgain(recorded, outputs, faults),
     ];
     return problems.slice(0, MAX_PROBLEMS);
   }
 
-  #underLease(recorded: readonly Recorded[], leases: readonly LeaseRow[]): string[] {
+  #underLease(
+    recorded: readonly Recorded[],
+    leases: readonly LeaseRow[],
+    wakes: readonly Wake[],
+  ): string[] {
+    const unspent = new Set(wakes);
     const shardOf = new Map(recorded.map(({ customId, journal }) => [customId, shardIn(journal)]));
     const ownerOf: ReadonlyMap<string, string> = ownersOf(recorded, leases);
     const byShard = Map.groupBy(leases, (row) => row.shard_id);
-    return this.sends.flatMap(({ at, requestId, prompt }) => {
+    return this.sends.flatMap(({ node, at, requestId, prompt }) => {
       const shard = shardOf.get(prompt);
       const owner = ownerOf.get(processOf(requestId));
       // A process that never recorded anything is not known by name.
@@ -144,6 +161,10 @@ export class LeaseHistory {
         return row?.owner === owner && (row.expires_at ?? 0) > time;
       };
       if (isHeldAt(at) || isHeldAt(at - TRANSIT_MS)) return [];
+      const hasJustWoken = (wake: Wake) =>
+        wake.node === node && wake.at <= at && at - wake.at <= TRANSIT_MS;
+      const wake = [...unspent].find(hasJustWoken);
+      if (wake && unspent.delete(wake)) return [];
       return [`${prompt} was sent at ${at} by ${owner}, while ${JSON.stringify(rowAt(at))}`];
     });
   }

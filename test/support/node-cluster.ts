@@ -174,12 +174,14 @@ export class NodeCluster implements AsyncDisposable {
     await process?.kill();
   }
 
-  /** Keeps a node from running for a while, as a hypervisor or a full machine does. */
-  async suspend(number: number, forMs: number): Promise<void> {
+  /** Keeps a node from running for a while, as a hypervisor or a full machine does. Answers when it ran again. */
+  async suspend(number: number, forMs: number): Promise<number> {
     const { pid } = this.#node(number).process!;
     process.kill(pid, "SIGSTOP");
     await delay(forMs);
+    const wokenAt = Date.now();
     process.kill(pid, "SIGCONT");
+    return wokenAt;
   }
 
   async cut(number: number, link: Link, forMs: number): Promise<void> {

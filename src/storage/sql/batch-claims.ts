@@ -7,7 +7,7 @@ import type { BatchClaim, BatchStore } from "../../core/store.ts";
 import { toOneBatch } from "./batch-record.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { hasAny, idsOf, numberOf, textOf } from "./sql-database.ts";
+import { hasAny, numberOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 type BatchClaims = Pick<
@@ -53,7 +53,7 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
           tx,
           owner,
           leaseMs,
-          sql`batches.status = 'validating' and batches.id not in ${idsOf(database, tx, except)}`,
+          sql`batches.status = 'validating' and not ${database.isOneOf("batches.id", except)}`,
         ),
       );
     },

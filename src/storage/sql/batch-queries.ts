@@ -8,7 +8,7 @@ import type { BatchStore, Demand, RunnableBatch } from "../../core/store.ts";
 import { selectPage } from "./batch-pages.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
 import { isFree } from "./lease.ts";
-import { hasAny, idsOf, textOf } from "./sql-database.ts";
+import { textOf } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 type BatchQueries = Pick<
@@ -62,12 +62,19 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         return { data: await toBatches(database, tx, data), hasMore };
       }),
 
-    listRunnable: async (limit, except = []) => {
-      if (!(await hasAny(database, sql`select 1 from batches where ${isRunning} limit 1`)))
-        return [];
-      return database.read(async (tx) => {
+    listRunnable: (limit, except = []) =>
+      database.read(async (tx) => {
         const rows = await tx
-          .selectFrom("batches")
+          .selectFrom((from) =>
+            from
+              .selectFrom("batches")
+              .select(["seq", "id", "project_id", "endpoint", "created_at", "expires_at"])
+              .where(isRunning)
+              .where(hasFreeShard(sql`true`, except))
+              .orderBy("seq")
+              .limit(limit)
+              .as("batches"),
+          )
           .innerJoin("batch_models", "batch_models.batch_id", "batches.id")
           .select([
             "batches.id",
@@ -77,15 +84,6 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
             "batches.expires_at",
             "batch_models.model",
           ])
-          .where("batches.seq", "in", (query) =>
-            query
-              .selectFrom("batches")
-              .select("seq")
-              .where(isRunning)
-              .where(hasFreeShard(sql`true`, except))
-              .orderBy("seq")
-              .limit(limit),
-          )
           .where(hasFreeShard(sql`shards.model = batch_models.model`, except))
           .orderBy("batches.seq")
           .orderBy("batch_models.model")
@@ -104,15 +102,14 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           batches.set(row.id, batch);
         }
         return [...batches.values()];
-      });
-    },
+      }),
 
     endings: (batchIds) =>
       database.read(async (tx) => {
         const rows = await tx
           .selectFrom("batches")
           .select(["id", "ending"])
-          .where("id", "in", idsOf(database, tx, batchIds))
+          .where(database.isOneOf("batches.id", batchIds))
           .where((is) => is.or([is("ending", "is not", null), is("ended", "=", sql.lit(1))]))
           .execute();
         return new Map(rows.map((row) => [row.id, row.ending]));
@@ -123,7 +120,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
         await tx
           .updateTable("batches")
           .set({ waiting_reason: reason })
-          .where("id", "in", idsOf(database, tx, batchIds))
+          .where(database.isOneOf("batches.id", batchIds))
           .where("ended", "=", sql.lit(0))
           .where("waiting_reason", "is distinct from", reason)
           .execute();
@@ -137,7 +134,7 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           .where(isRunning)
           .where("endpoint", "=", endpoint)
           .where("waiting_reason", "is distinct from", reason)
-          .where("id", "not in", idsOf(database, tx, except))
+          .where(sql<boolean>`not ${database.isOneOf("batches.id", except)}`)
           .where("id", "in", (query) =>
             query.selectFrom("batch_models").select("batch_id").where("model", "=", model),
           )

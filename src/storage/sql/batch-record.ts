@@ -5,7 +5,6 @@ import type { Batch, NewBatch, ValidationError } from "../../core/batch.ts";
 import { figureSums, toUsage } from "./figures.ts";
 import type { Figures } from "./figures.ts";
 import type { BatchRow } from "./schema.ts";
-import { idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 export function toNewRow(batch: NewBatch) {
@@ -39,11 +38,8 @@ export async function toBatches(
       .select("batch_id")
       .select(figureSums())
       .where(
-        "batch_id",
-        "in",
-        idsOf(
-          database,
-          tx,
+        database.isOneOf(
+          "shards.batch_id",
           of.map((row) => row.id),
         ),
       )

@@ -7,7 +7,7 @@ import { NotFoundError } from "../../core/store.ts";
 import type { WebhookStore } from "../../core/webhook-store.ts";
 import type { Webhook, WebhookDelivery } from "../../core/webhook.ts";
 import type { WebhookDeliveryRow } from "./schema.ts";
-import { hasAny, idsOf } from "./sql-database.ts";
+import { hasAny } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 import { eventsOf, toWebhook } from "./webhook-store.ts";
 
@@ -43,7 +43,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
           .selectFrom("webhook_deliveries")
           .selectAll()
           .where(isDue)
-          .where("webhook_id", "not in", idsOf(database, tx, except))
+          .where(sql<boolean>`not ${database.isOneOf("webhook_deliveries.webhook_id", except)}`)
           .orderBy("next_attempt_at")
           .orderBy("seq")
           .limit(limit)
@@ -58,7 +58,7 @@ export function deliveryStore(database: SqlDatabase): DeliveryStore {
             claimed: 1,
             next_attempt_at: now + leaseMs,
           })
-          .where("id", "in", idsOf(database, tx, ids))
+          .where(database.isOneOf("webhook_deliveries.id", ids))
           .execute();
         const webhooks = await webhooksOf(database, tx, due);
         return due.map((row) => ({
@@ -176,7 +176,7 @@ async function webhooksOf(
   const rows = await tx
     .selectFrom("webhooks")
     .selectAll()
-    .where("id", "in", idsOf(database, tx, ids))
+    .where(database.isOneOf("webhooks.id", ids))
     .execute();
   return new Map(rows.map((row) => [row.id, toWebhook(row)]));
 }

@@ -8,7 +8,6 @@ import type { FileStore } from "../../core/store.ts";
 import { noteObject } from "./idempotency-store.ts";
 import { cursorPosition, toPage } from "./paging.ts";
 import type { FileRow } from "./schema.ts";
-import { idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 import { requireStored } from "./stored-bytes.ts";
 
@@ -106,7 +105,7 @@ export function fileStore(database: SqlDatabase): FileStore {
         const rows = await tx
           .selectFrom("files")
           .select("id")
-          .where("id", "in", idsOf(database, tx, ids))
+          .where(database.isOneOf("files.id", ids))
           .execute();
         return new Set(rows.map((row) => row.id));
       }),

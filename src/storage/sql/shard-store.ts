@@ -9,7 +9,7 @@ import { changeStatus } from "./batch-status.ts";
 import { figuresFromElement, toColumns } from "./figures.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { idsOf, numberOf, textOf } from "./sql-database.ts";
+import { numberOf, textOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 export function shardStore(database: SqlDatabase): ShardStore {
@@ -19,7 +19,7 @@ export function shardStore(database: SqlDatabase): ShardStore {
         // Locked, so that nothing ends the batch before its shards show that they are taken.
         const batch = await findBatch(tx, batchId);
         if (batch?.status !== "in_progress" || batch.ending !== null) return [];
-        const ofModels = sql<boolean>`shards.model in ${idsOf(database, tx, models)}`;
+        const ofModels = database.isOneOf("shards.model", models);
         return claimShards(database, tx, batch, { owner, leaseMs, limit, condition: ofModels });
       }),
 

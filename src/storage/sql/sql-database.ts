@@ -36,6 +36,8 @@ export interface SqlDatabase {
   now(): Expression<number>;
   /** A list as a table `item` with one row for each element: one parameter, whatever its length. */
   elements(list: readonly object[]): AliasedRawBuilder<{ value: unknown }, "item">;
+  /** The text column is one of these: one parameter, whatever their number. */
+  isOneOf(column: string, texts: readonly string[]): RawBuilder<boolean>;
   /** A JSON object in a text column as a table with `key` and `value`, in the words of a statement. */
   members(column: string): string;
   close(): Promise<void>;
@@ -49,11 +51,6 @@ export function textOf(member: string): RawBuilder<string> {
 /** A whole-number member of the current element of `elements`. */
 export function numberOf(member: string): RawBuilder<number> {
   return sql<number>`cast(item.value ->> ${sql.lit(member)} as bigint)`;
-}
-
-/** A query for the ids of a list, to be used with `in`. */
-export function idsOf(database: SqlDatabase, tx: Tx, ids: readonly string[]) {
-  return tx.selectFrom(database.elements(ids.map((id) => ({ id })))).select(textOf("id").as("id"));
 }
 
 /**

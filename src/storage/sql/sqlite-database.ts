@@ -104,6 +104,11 @@ export class SqliteDatabase implements SqlDatabase {
     return sql<{ value: unknown }>`json_each(${JSON.stringify(list)})`.as<"item">(sql`item`);
   }
 
+  isOneOf(column: string, texts: readonly string[]) {
+    const list = JSON.stringify(texts);
+    return sql<boolean>`${sql.ref(column)} in (select value from json_each(${list}))`;
+  }
+
   members(column: string): string {
     return `json_each(${column})`;
   }

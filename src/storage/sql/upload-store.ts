@@ -8,7 +8,6 @@ import type { Upload, UploadPart } from "../../core/upload.ts";
 import { insertFile } from "./file-store.ts";
 import { noteObject } from "./idempotency-store.ts";
 import type { UploadPartRow, UploadRow } from "./schema.ts";
-import { idsOf } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 import { requireStored } from "./stored-bytes.ts";
 
@@ -75,7 +74,7 @@ export function uploadStore(database: SqlDatabase): UploadStore {
         const rows = await tx
           .selectFrom("upload_parts")
           .selectAll()
-          .where("id", "in", idsOf(database, tx, partIds))
+          .where(database.isOneOf("upload_parts.id", partIds))
           .where("upload_id", "=", uploadId)
           .execute();
         const found = new Map(rows.map((row) => [row.id, row]));
