@@ -70,6 +70,12 @@ class Campaign {
     return oneOf(s3Faults)();
   }
 
+  /** Any of them, or every other time the one that has bitten least. */
+  #choose(among: readonly Kind[]): Kind {
+    if (random.next() < 0.5) return oneOf(among);
+    return among.toSorted((a, b) => this.bites.get(a)! - this.bites.get(b)!)[0]!;
+  }
+
   /** Does one fault, and counts it when it bit. */
   async strike(kind: Kind, nodes: readonly number[], fault: () => Promise<boolean>): Promise<void> {
     const start = Date.now();
@@ -88,7 +94,7 @@ class Campaign {
     while (!this.isOver) {
       await delay(between(500, 2_000));
       const startedAt = Date.now();
-      const kind = oneOf(kinds.slice(0, 4));
+      const kind = this.#choose(kinds.slice(0, 4));
       await this.strike(kind, [number], async () => {
         const wasBusy = isBusy();
         if (kind === "node killed") {
@@ -124,7 +130,7 @@ class Campaign {
     const isBusy = () => nodes.some(({ recorder }) => recorder.inFlight > 0);
     while (!this.isOver) {
       await delay(between(1_000, 2_500));
-      const kind = oneOf(kinds.slice(4));
+      const kind = this.#choose(kinds.slice(4));
       await this.strike(kind, all, async () => {
         const wasBusy = isBusy();
         if (kind === "S3 fails") {
