@@ -136,9 +136,12 @@ export interface FileStore {
   existing(ids: string[]): Promise<Set<string>>;
 }
 
+/** A batch without its figures, which are sums over its shards: whoever claims one needs none. */
+export type ClaimedBatch = Omit<Batch, "counts" | "usage">;
+
 /** Ownership of a batch's planning or assembling. */
 export interface BatchClaim {
-  batch: Batch;
+  batch: ClaimedBatch;
   epoch: number;
 }
 

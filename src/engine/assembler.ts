@@ -1,7 +1,7 @@
 // Ends batches: takes those with an ending, seals what dead owners left of their shards, writes the
 // output and error files, and sets the final status.
 
-import type { Batch, Ending } from "../core/batch.ts";
+import type { Ending } from "../core/batch.ts";
 import { blobKeys, type BlobReader, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import type { StoredFile } from "../core/file.ts";
@@ -9,7 +9,13 @@ import { newFileId, ResultIds } from "../core/ids.ts";
 import { DEFAULT_BATCH_FILE_LIFETIME_SECONDS } from "../core/limits.ts";
 import type { Signals } from "../core/signals.ts";
 import { unfinishedLineError } from "../core/stop-reason.ts";
-import { type BatchClaim, ConflictError, LeaseLostError, type Store } from "../core/store.ts";
+import {
+  type BatchClaim,
+  type ClaimedBatch,
+  ConflictError,
+  LeaseLostError,
+  type Store,
+} from "../core/store.ts";
 import { addUsage, noUsage, type Usage } from "../core/usage.ts";
 import type { Log } from "../observability/log.ts";
 import { classOf } from "./journal-record.ts";
@@ -109,7 +115,7 @@ export class Assembler {
     }
   }
 
-  async #assemble(batch: Batch, ending: Ending, checkpoint: () => void): Promise<Assembled> {
+  async #assemble(batch: ClaimedBatch, ending: Ending, checkpoint: () => void): Promise<Assembled> {
     const { store, blobs, leases } = this.#options;
     if (batch.planKey === null) {
       return {
@@ -146,7 +152,7 @@ export class Assembler {
   }
 
   async #writeFiles(
-    batch: Batch,
+    batch: ClaimedBatch,
     ending: Ending,
     plan: BlobReader,
     input: BlobReader,
@@ -220,7 +226,7 @@ export class Assembler {
     return keys;
   }
 
-  #newFile(batch: Batch, kind: "output" | "error"): StoredFile {
+  #newFile(batch: ClaimedBatch, kind: "output" | "error"): StoredFile {
     const id = newFileId();
     const createdAt = this.#options.clock.now();
     const lifetimeSeconds = batch.outputExpiresAfterSeconds ?? DEFAULT_BATCH_FILE_LIFETIME_SECONDS;

@@ -1,7 +1,7 @@
 // Takes batches that are `validating`, one after the other: checks their input, writes the plan,
 // and turns them `in_progress` or `failed`.
 
-import type { Batch, ValidationError } from "../core/batch.ts";
+import type { ValidationError } from "../core/batch.ts";
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import { findEndpoint } from "../core/endpoints.ts";
@@ -12,6 +12,7 @@ import { excerpt } from "../core/request-line.ts";
 import type { Signals } from "../core/signals.ts";
 import {
   type BatchClaim,
+  type ClaimedBatch,
   ConflictError,
   LeaseLostError,
   LimitExceededError,
@@ -174,7 +175,7 @@ export class Planner {
   }
 
   /** The input, or the one error that says why there is none. */
-  async #findInput(batch: Batch): Promise<{ file: StoredFile } | ValidationError> {
+  async #findInput(batch: ClaimedBatch): Promise<{ file: StoredFile } | ValidationError> {
     const { files } = this.#options.store;
     const now = this.#options.clock.now();
     const file =
@@ -195,7 +196,7 @@ export class Planner {
 
 /** OpenAI's wording, with the project in the place of the organization. */
 function queueIsFull(
-  { projectId, endpoint }: Batch,
+  { projectId, endpoint }: ClaimedBatch,
   models: readonly string[],
   { limit, allowed }: LimitExceededError,
 ): string {

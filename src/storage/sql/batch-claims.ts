@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import { LeaseLostError } from "../../core/store.ts";
 import type { BatchClaim, BatchStore } from "../../core/store.ts";
-import { toOneBatch } from "./batch-record.ts";
+import { toClaimedBatch } from "./batch-record.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
 import { hasAny, numberOf, textOf } from "./sql-database.ts";
@@ -42,7 +42,7 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
       )
       .returningAll()
       .executeTakeFirst();
-    return row && { batch: await toOneBatch(database, tx, row), epoch: row.epoch };
+    return row && { batch: toClaimedBatch(row), epoch: row.epoch };
   }
 
   return {

@@ -2,6 +2,7 @@
 // query for all batches that are read together.
 
 import type { Batch, NewBatch, ValidationError } from "../../core/batch.ts";
+import type { ClaimedBatch } from "../../core/store.ts";
 import { figureSums, toUsage } from "./figures.ts";
 import type { Figures } from "./figures.ts";
 import type { BatchRow } from "./schema.ts";
@@ -57,6 +58,14 @@ export async function toOneBatch(database: SqlDatabase, tx: Tx, row: BatchRow): 
 
 function toBatch(row: BatchRow, figures: Figures): Batch {
   return {
+    ...toClaimedBatch(row),
+    counts: { total: row.total, completed: figures.completed, failed: figures.failed },
+    usage: toUsage(figures),
+  };
+}
+
+export function toClaimedBatch(row: BatchRow): ClaimedBatch {
+  return {
     id: row.id,
     projectId: row.project_id,
     endpoint: row.endpoint,
@@ -79,8 +88,6 @@ function toBatch(row: BatchRow, figures: Figures): Batch {
     expiredAt: row.expired_at,
     cancellingAt: row.cancelling_at,
     cancelledAt: row.cancelled_at,
-    counts: { total: row.total, completed: figures.completed, failed: figures.failed },
-    usage: toUsage(figures),
     planningStartedAt: row.planning_started_at,
     planKey: row.plan_key,
     waitingReason: row.waiting_reason,

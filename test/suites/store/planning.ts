@@ -50,7 +50,8 @@ export function planningCases(open: OpenStore): void {
     const { store } = await open();
     await store.batches.insert(aBatch("b", { metadata: { a: "1" } }));
     const claim = await store.batches.claimPlanning(NODE, LEASE_MS, []);
-    expect(claim?.batch).toEqual(await read(store, "b"));
+    const { counts: _counts, usage: _usage, ...claimed } = await read(store, "b");
+    expect(claim?.batch).toEqual(claimed);
     expect(claim?.epoch).toBeGreaterThan(0);
   });
 
