@@ -3,9 +3,8 @@
 
 import { rmSync } from "node:fs";
 import path from "node:path";
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { PostgresServer } from "../test/support/postgres-server.ts";
-import { type S3Access, S3Server } from "../test/support/s3-server.ts";
+import { S3Server, makeBucket } from "../test/support/s3-server.ts";
 import type { BenchRun } from "./bench-run.ts";
 import { CountingRelay } from "./counting-relay.ts";
 import { Server, type ServerOptions } from "./server.ts";
@@ -91,7 +90,7 @@ export class SharedServers implements AsyncDisposable {
     const postgres = stack.use(await startPostgres(COUNT_STATEMENTS));
     await postgres.execute("create extension pg_stat_statements");
     const objects = stack.use(await S3Server.start());
-    await createBucket(objects.access);
+    await makeBucket(objects.access, BUCKET);
     const relays = {
       database: stack.use(await CountingRelay.start(postgres.port)),
       objects: stack.use(await CountingRelay.start(Number(new URL(objects.access.url).port))),
@@ -134,15 +133,4 @@ export async function startPostgres(
     rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   });
   return postgres;
-}
-
-async function createBucket({ url, accessKeyId, secretAccessKey }: S3Access): Promise<void> {
-  const client = new S3Client({
-    endpoint: url,
-    region: REGION,
-    forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey },
-  });
-  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  client.destroy();
 }

@@ -1,5 +1,6 @@
 // Where a server keeps everything: in its data directory, or, shared by several nodes, in a PostgreSQL
 // database and an S3 bucket. Both of those or neither.
+import { isKey } from "../core/blob-store.ts";
 import { ConfigError, refuse } from "./config-error.ts";
 import type { Config } from "./config.ts";
 import { Secret, readSecret } from "./secret.ts";
@@ -16,7 +17,6 @@ export interface SharedStorageConfig {
 const DATABASE_URL = ["database_url"];
 const BLOB_URL = ["blob_url"];
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const PREFIX = /^(?:[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*)?$/;
 const PREFIX_CHARACTERS = 400;
 
 /** Undefined: the data directory holds all. Throws ConfigError. */
@@ -61,8 +61,7 @@ function readDatabaseUrl({ flags, env, yamlPlace, yamlValue }: SettingSources): 
 
 function readBlobUrl(url: string): { bucket: string; prefix: string } {
   const [, bucket = "", rest = ""] = /^s3:\/\/([^/]*)\/?(.*?)\/?$/.exec(url) ?? [];
-  const isPrefix =
-    PREFIX.test(rest) && rest.length <= PREFIX_CHARACTERS && !/(?:^|\/)\.{1,2}(?:\/|$)/.test(rest);
+  const isPrefix = rest === "" || (isKey(rest) && rest.length <= PREFIX_CHARACTERS);
   if (BUCKET.test(bucket) && isPrefix) return { bucket, prefix: rest };
   return refuse(
     "blob_url",

@@ -69,10 +69,15 @@ export interface BlobLog {
 
 const KEY = /^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/;
 
-/** Throws RangeError unless `key` is a valid key (see above). Every driver calls it first. */
+/** Whether it is a valid key (see above). */
+export function isKey(key: string): boolean {
+  return key.length <= 512 && KEY.test(key) && !/(?:^|\/)\.{1,2}(?:\/|$)/.test(key);
+}
+
+/** Throws RangeError unless `key` is a valid key. Every driver calls it first. */
 export function checkKey(key: string): void {
-  const safe = key.length <= 512 && KEY.test(key) && !/(?:^|\/)\.{1,2}(?:\/|$)/.test(key);
-  if (!safe) throw new RangeError(`Not a valid blob key: ${JSON.stringify(key.slice(0, 100))}`);
+  if (!isKey(key))
+    throw new RangeError(`Not a valid blob key: ${JSON.stringify(key.slice(0, 100))}`);
 }
 
 /** Where each kind of blob is. */

@@ -1,9 +1,7 @@
 // The image, as far as it goes without Docker: its steps are followed in folders, and what they install is run as a
 // container would be. What the other files in deploy/ ask of a running server is asked of that one.
 import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -18,6 +16,7 @@ import {
   readDeployFile,
   repository,
 } from "../support/deploy-image.ts";
+import { freePort } from "../support/free-port.ts";
 import { until } from "../support/until.ts";
 import { openWorkplace, type Workplace } from "../support/workplace.ts";
 
@@ -35,15 +34,6 @@ beforeAll(async () => {
   image = await buildImage(place.path("."));
 }, BUILD_LIMIT_MS);
 afterAll(() => place[Symbol.dispose]());
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 const everyFile = () =>
   readdirSync(path.join(repository, "deploy")).map((name) => [name, readDeployFile(name)] as const);

@@ -3,12 +3,11 @@
 
 import { mkdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { LeaseHistory } from "./lease-history.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
 import { PostgresServer } from "./postgres-server.ts";
 import { type FaultAction, type ProxiedRequest, S3FaultProxy } from "./s3-fault-proxy.ts";
-import type { S3Access } from "./s3-server.ts";
+import { type S3Access, makeBucket } from "./s3-server.ts";
 import { SendRecorder } from "./send-recorder.ts";
 import { ServerProcess, upstream } from "./server-process.ts";
 import { TcpRelay } from "./tcp-relay.ts";
@@ -82,7 +81,7 @@ export class NodeCluster implements AsyncDisposable {
     try {
       const postgres = stack.use(await PostgresServer.start());
       const s3 = stack.use(await S3FaultProxy.start(options.s3.url));
-      await createBucket(options.s3);
+      await makeBucket(options.s3, "offpeak-nodes");
       const cluster = new NodeCluster(options, stack, postgres, s3);
       for (const [at, skewMs] of options.clockSkewsMs.entries()) {
         await cluster.#addNode(at + 1, skewMs);
@@ -199,21 +198,5 @@ export class NodeCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
-  }
-}
-
-async function createBucket({ url, accessKeyId, secretAccessKey }: S3Access): Promise<void> {
-  const client = new S3Client({
-    endpoint: url,
-    region: "us-east-1",
-    forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey },
-  });
-  try {
-    await client.send(new CreateBucketCommand({ Bucket: "offpeak-nodes" }));
-  } catch (error) {
-    if (!(error as Error).name.startsWith("BucketAlready")) throw error;
-  } finally {
-    client.destroy();
   }
 }

@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { chown, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pg from "pg";
-import { type PostgresServer, freePort, unprivileged } from "./postgres-server.ts";
+import { freePort } from "./free-port.ts";
+import { type PostgresServer, takesConnections, unprivileged } from "./postgres-server.ts";
 import { until } from "./until.ts";
 
 export class PgBouncer implements AsyncDisposable {
@@ -63,20 +63,11 @@ default_pool_size = ${poolSize}
       folder,
       child,
     );
-    await Promise.race([failed, until("PgBouncer to take connections", () => bouncer.#answers())]);
+    await Promise.race([
+      failed,
+      until("PgBouncer to take connections", () => takesConnections(bouncer.url)),
+    ]);
     return bouncer;
-  }
-
-  async #answers(): Promise<boolean> {
-    const client = new pg.Client({ connectionString: this.url });
-    client.on("error", () => undefined);
-    try {
-      await client.connect();
-      await client.end();
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,15 +5,11 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  CreateBucketCommand,
-  ListMultipartUploadsCommand,
-  ListObjectsV2Command,
-  S3Client,
-} from "@aws-sdk/client-s3";
+import { ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import { inject, onTestFinished } from "vitest";
 import type { BlobStore } from "../../src/core/blob-store.ts";
 import { openS3BlobStore, type S3BlobStoreOptions } from "../../src/storage/s3/s3-blob-store.ts";
+import { makeBucket } from "./s3-server.ts";
 
 const BUCKET = "offpeak-test";
 
@@ -43,12 +39,7 @@ export class S3Bucket {
       responseChecksumValidation: "WHEN_REQUIRED",
     });
     onTestFinished(() => client.destroy());
-    try {
-      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-    } catch (error) {
-      const isThere = /^BucketAlready(OwnedByYou|Exists)$/.test((error as Error).name);
-      if (!isThere) throw error;
-    }
+    await makeBucket({ url, accessKeyId, secretAccessKey }, BUCKET);
     return new S3Bucket(url, client);
   }
 

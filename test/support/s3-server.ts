@@ -6,10 +6,11 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
 const run = promisify(execFile);
@@ -217,11 +218,16 @@ async function answers(url: string): Promise<boolean> {
   return response !== null;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
+/** Makes the bucket when it is not there. */
+export async function makeBucket(access: S3Access, name: string): Promise<void> {
+  const { url: endpoint, ...credentials } = access;
+  const client = new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials });
+  try {
+    await client.send(new CreateBucketCommand({ Bucket: name }));
+  } catch (error) {
+    const isThere = /^BucketAlready(?:OwnedByYou|Exists)$/.test((error as Error).name);
+    if (!isThere) throw error;
+  } finally {
+    client.destroy();
+  }
 }

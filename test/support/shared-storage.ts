@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { inject } from "vitest";
 import type { BlobStore } from "../../src/core/blob-store.ts";
 import type { Clock } from "../../src/core/clock.ts";
@@ -12,6 +11,7 @@ import type { Store } from "../../src/core/store.ts";
 import { openS3BlobStore } from "../../src/storage/s3/s3-blob-store.ts";
 import { openPostgresStore } from "../../src/storage/sql/postgres.ts";
 import { createPlace } from "./postgres-database.ts";
+import { makeBucket } from "./s3-server.ts";
 
 const BUCKET = "offpeak-test";
 
@@ -50,17 +50,9 @@ export async function openSharedStorage(leaseClock: Clock): Promise<OpenStorage>
 
 /** A new prefix in the bucket of the tests. Has the AWS SDK find the keys, in this process and those that it starts. */
 export async function testBucket(): Promise<{ bucket: string; prefix: string; endpoint: string }> {
-  const { url, accessKeyId, secretAccessKey } = inject("s3");
-  process.env["AWS_ACCESS_KEY_ID"] = accessKeyId;
-  process.env["AWS_SECRET_ACCESS_KEY"] = secretAccessKey;
-  const client = new S3Client({ endpoint: url, region: "us-east-1", forcePathStyle: true });
-  try {
-    await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
-  } catch (error) {
-    const isThere = /^BucketAlready(?:OwnedByYou|Exists)$/.test((error as Error).name);
-    if (!isThere) throw error;
-  } finally {
-    client.destroy();
-  }
-  return { bucket: BUCKET, prefix: `test/${randomUUID()}`, endpoint: url };
+  const access = inject("s3");
+  process.env["AWS_ACCESS_KEY_ID"] = access.accessKeyId;
+  process.env["AWS_SECRET_ACCESS_KEY"] = access.secretAccessKey;
+  await makeBucket(access, BUCKET);
+  return { bucket: BUCKET, prefix: `test/${randomUUID()}`, endpoint: access.url };
 }

@@ -2,11 +2,11 @@
 
 import type { RowStore } from "../../core/row-store.ts";
 import type { Store } from "../../core/store.ts";
-import { SchemaVersionError, migrate, requireWhole } from "./migrations.ts";
+import { SchemaVersionError, migrate } from "./migrations.ts";
 import { PostgresDatabase } from "./postgres-database.ts";
 import type { PostgresOptions } from "./postgres-database.ts";
 import { sqlRows } from "./sql-rows.ts";
-import { sqlStore } from "./sql-store.ts";
+import { sqlStore, wholeStore } from "./sql-store.ts";
 
 /**
  * Opens the database, and makes or renews its tables; nodes that start at the same time take turns. Throws
@@ -14,14 +14,7 @@ import { sqlStore } from "./sql-store.ts";
  * finished, and an Error that names the database when it cannot be used.
  */
 export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
-  const database = await openDatabase(options);
-  try {
-    await requireWhole(database);
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
-  return sqlStore(database);
+  return wholeStore(await openDatabase(options));
 }
 
 /** The same with its rows, to be moved; also while a move into it has not been finished. */

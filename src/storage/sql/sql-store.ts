@@ -9,12 +9,27 @@ import { fileStore } from "./file-store.ts";
 import { forgetRunning, idempotencyStore } from "./idempotency-store.ts";
 import { keyStore } from "./key-store.ts";
 import { givenBack } from "./lease.ts";
+import { requireWhole } from "./migrations.ts";
 import { modelStore } from "./model-store.ts";
 import { nodeStore } from "./node-store.ts";
 import { shardStore } from "./shard-store.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { uploadStore } from "./upload-store.ts";
 import { webhookStore } from "./webhook-store.ts";
+
+/**
+ * The Store on `database`, which is migrated. Throws UnfinishedMigrationError, and closes the database, when a move
+ * into it has not been finished.
+ */
+export async function wholeStore(database: SqlDatabase): Promise<Store> {
+  try {
+    await requireWhole(database);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  return sqlStore(database);
+}
 
 /** `database` is migrated; closing the store closes it. */
 export function sqlStore(database: SqlDatabase): Store {

@@ -5,9 +5,9 @@ import { dirname } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import type { RowStore } from "../../core/row-store.ts";
 import type { Store } from "../../core/store.ts";
-import { SchemaVersionError, migrate, requireWhole } from "./migrations.ts";
+import { SchemaVersionError, migrate } from "./migrations.ts";
 import { sqlRows } from "./sql-rows.ts";
-import { sqlStore } from "./sql-store.ts";
+import { sqlStore, wholeStore } from "./sql-store.ts";
 import { SqliteDatabase } from "./sqlite-database.ts";
 
 const IN_MEMORY = ":memory:";
@@ -24,14 +24,7 @@ interface SqliteStoreOptions {
  * that names the file when it cannot be used.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const database = await openDatabase(options);
-  try {
-    await requireWhole(database);
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
-  return sqlStore(database);
+  return wholeStore(await openDatabase(options));
 }
 
 /** The same with its rows, to be moved; also while a move into it has not been finished. */
