@@ -3,7 +3,8 @@
 
 import path from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
-import type { ShardClaim, ShardProgress, Store } from "../../src/core/store.ts";
+import type { ShardClaim, ShardProgress } from "../../src/core/shard-store.ts";
+import type { Store } from "../../src/core/store.ts";
 import { openPostgresStore } from "../../src/storage/sql/postgres.ts";
 import { openSqliteStore } from "../../src/storage/sql/sqlite.ts";
 import { type BenchRun, type Figure, defineGroup } from "../bench-run.ts";
@@ -72,16 +73,14 @@ const queries = {
       epoch,
       progress: NO_PROGRESS,
     }));
-    const lost = await store.shards.renew("renewer", LEASE_MS, shards);
+    const { lost } = await store.shards.renew("renewer", LEASE_MS, shards);
     if (lost.length > 0) throw new Error(`expected to keep all shards, lost ${lost.join(", ")}`);
     return nothing;
   },
-  noPlanning: async ({ store }) => {
-    await store.batches.claimPlanning("planner", LEASE_MS, []);
-    return nothing;
-  },
-  noAssembling: async ({ store }) => {
-    await store.batches.claimAssembling("assembler", LEASE_MS);
+  nothingDue: async ({ store }) => {
+    const due = await store.batches.findDue(0);
+    if (Object.values(due).includes(true))
+      throw new Error(`expected nothing due, got ${JSON.stringify(due)}`);
     return nothing;
   },
   planning: async ({ store }) => {
@@ -101,14 +100,13 @@ const queryNames: Readonly<Record<QueryName, string>> = {
   list: `list of ${RUNNABLE_LIMIT} runnable batches`,
   claim: "claim of a shard",
   renew: `renewal of ${RENEWED} shards`,
-  noPlanning: "look for a batch to plan, none",
-  noAssembling: "look for a batch to assemble, none",
+  nothingDue: "look for what is due, nothing",
   planning: "claim of a batch to plan",
   assembling: "claim of a batch to assemble",
 };
 /** Before anything is there to be planned or assembled, and after. */
 const phases: readonly (readonly QueryName[])[] = [
-  ["list", "claim", "renew", "noPlanning", "noAssembling"],
+  ["list", "claim", "renew", "nothingDue"],
   ["planning", "assembling"],
 ];
 

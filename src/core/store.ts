@@ -18,6 +18,7 @@ import type { FilePurpose, StoredFile } from "./file.ts";
 import type { IdempotencyStore, IdempotentRequest } from "./idempotency-store.ts";
 import type { KeyStore } from "./key-store.ts";
 import type { NodeStore } from "./node-store.ts";
+import type { ShardStore } from "./shard-store.ts";
 import type { UploadStore } from "./upload-store.ts";
 import type { Usage } from "./usage.ts";
 import type { WebhookStore } from "./webhook-store.ts";
@@ -168,8 +169,20 @@ export interface RunnableBatch {
   endpoint: string;
   createdAt: number;
   expiresAt: number;
+  inputFileId: string;
+  planKey: string;
   /** Distinct models of its shards that are neither done nor leased. */
   models: string[];
+}
+
+/** What there is to do besides running shards. */
+export interface DueWork {
+  /** A batch can be claimed for planning. */
+  toPlan: boolean;
+  /** A batch is in_progress without an ending, and its window is over. */
+  toExpire: boolean;
+  /** A batch has an ending, has not ended, and is not leased. Its shards may still be. */
+  toAssemble: boolean;
 }
 
 /** Which batches to list. Conditions left out don't filter. */
@@ -209,6 +222,8 @@ export interface BatchStore {
    */
   requestCancel(projectId: string, id: string, at: number): Promise<Batch | undefined>;
 
+  /** At `now`. Asked again and again, so it is one cheap query. */
+  findDue(now: number): Promise<DueWork>;
   /**
    * Takes the planning of the oldest batch that is `validating` and not leased, other than
    * `except`; raises its epoch. Undefined when there is none.
@@ -288,8 +303,6 @@ export interface BatchStore {
    * none of `except`, oldest first; their `models` leave those of `except` out.
    */
   listRunnable(limit: number, except?: readonly Demand[]): Promise<RunnableBatch[]>;
-  /** Of these ids, those that have an ending or have ended, with it (null when ended without one). */
-  endings(batchIds: string[]): Promise<Map<string, Ending | null>>;
   /** Sets or clears the reason shown; only where it differs. Harmless for ended batches. */
   setWaitingReason(batchIds: string[], reason: string | null): Promise<void>;
   /** The same for all in_progress batches without an ending that have shards of the demand, but for `except`. */
@@ -304,86 +317,6 @@ export interface BatchStore {
   countByStatus(): Promise<Record<BatchStatus, number>>;
   /** Lines of in_progress batches without an ending that have no result, by the progress written last. */
   countQueuedLines(): Promise<number>;
-}
-
-/** Ownership of a shard, with all its owner must know to run it. */
-export interface ShardClaim {
-  shardId: string;
-  batchId: string;
-  projectId: string;
-  endpoint: string;
-  /** End of the batch's completion window. */
-  expiresAt: number;
-  inputFileId: string;
-  planKey: string;
-  model: string;
-  requestedModel: string;
-  firstEntry: number;
-  entryCount: number;
-  /** 1 for the first owner. */
-  epoch: number;
-}
-
-/** Absolute figures of one shard, rebuilt from its journals at every take-over. */
-export interface ShardProgress {
-  completed: number;
-  failed: number;
-  usage: Usage;
-  /** The model that answered, when an answer named one. */
-  answeredModel: string | null;
-}
-
-/** One journal of a shard. `acceptedBytes` is its seal: null until sealed. */
-export interface JournalSeal {
-  epoch: number;
-  acceptedBytes: number | null;
-}
-
-export interface ShardStore {
-  /**
-   * Takes up to `limit` shards of the batch that are neither done nor leased and whose model is
-   * one of `models`, lowest range first; raises their epochs and notes a journal for each new
-   * epoch. Empty when the batch is not in_progress or has an ending.
-   */
-  claim(
-    batchId: string,
-    query: { models: string[]; owner: string; leaseMs: number; limit: number },
-  ): Promise<ShardClaim[]>;
-  /** Takes all shards of the batch that are neither done nor leased, whatever its status: to seal what a dead node left. */
-  claimUnfinished(batchId: string, owner: string, leaseMs: number): Promise<ShardClaim[]>;
-  /** Journals of older epochs than the shard's current one, ascending. */
-  olderJournals(shardId: string): Promise<JournalSeal[]>;
-  /** Fixes how much of an older journal counts. Throws LeaseLostError when `epoch` is not the shard's current one. Sealing again with the same figure is harmless, with another one a ConflictError. */
-  seal(shardId: string, epoch: number, journalEpoch: number, acceptedBytes: number): Promise<void>;
-  /** Renews leases and writes progress, all in one step; answers the ids of the shards that are lost. */
-  renew(
-    owner: string,
-    leaseMs: number,
-    shards: { shardId: string; epoch: number; progress: ShardProgress }[],
-  ): Promise<string[]>;
-  /** Seals the owner's own journal and gives the shard back, not done. Throws LeaseLostError. */
-  release(
-    shardId: string,
-    epoch: number,
-    acceptedBytes: number,
-    progress: ShardProgress,
-  ): Promise<void>;
-  /**
-   * Seals the owner's own journal; the shard is done. When it is the last one of a batch that is
-   * in_progress without an ending, in the same step: in_progress → finalizing with ending
-   * "completed"; answers whether that happened. Throws LeaseLostError.
-   */
-  finish(
-    shardId: string,
-    epoch: number,
-    acceptedBytes: number,
-    progress: ShardProgress,
-    at: number,
-  ): Promise<{ batchSettled: boolean }>;
-  /** Every journal of every shard of the batch, by range and epoch: what the assembler reads. */
-  journals(
-    batchId: string,
-  ): Promise<{ shardId: string; epoch: number; acceptedBytes: number | null }[]>;
 }
 
 export interface ModelStore {

@@ -6,8 +6,9 @@ import {
 } from "../../test/support/engine-stage.ts";
 import type { Batch } from "../core/batch.ts";
 import { blobKeys } from "../core/blob-store.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
 import { Signals } from "../core/signals.ts";
-import { type BatchStore, ConflictError, type ShardClaim, type Store } from "../core/store.ts";
+import { type BatchStore, ConflictError, type Store } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
 import { Assembler } from "./assembler.ts";
 import { Journal } from "./journal.ts";

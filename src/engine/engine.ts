@@ -58,8 +58,6 @@ export class Engine {
     const { signal } = this.#stopping;
     const { leaseMs, pollMs } = settings;
     const leases = new Leases({ owner: options.nodeId, leaseMs, store, clock, log });
-    const loop = (name: string, tick: (stopping: AbortSignal) => Promise<void>) =>
-      new Loop({ name, pollMs, log, tick: () => tick(signal) });
 
     const planner = new Planner({ ...settings, ...options, leases });
     const assembler = new Assembler({ store, blobs, leases, signals, clock, log });
@@ -73,25 +71,47 @@ export class Engine {
         fetchRemote: options.fetchRemote,
       }),
       freeSpace: new FreeSpace(blobs, settings.freeSpaceFloorBytes),
+      pollMs,
       onBatchSettled: () => assembling.wake(),
       onRoom: () => running.wake(),
     });
-    const planning = loop("planner", (stopping) => planner.tick(stopping));
-    const running = loop("runner", (stopping) => runner.tick(stopping));
-    const assembling = loop("assembler", (stopping) => assembler.tick(stopping));
+    const woken = { pollMs: null, log };
+    const polled = { pollMs, log };
+    const planning = new Loop({ ...woken, name: "planner", tick: () => planner.tick(signal) });
+    const running = new Loop({ ...polled, name: "runner", tick: () => runner.tick(signal) });
+    const assembling = new Loop({
+      ...woken,
+      name: "assembler",
+      tick: () => assembler.tick(signal),
+    });
+    const look = async () => {
+      const due = await store.batches.findDue(clock.now());
+      if (due.toExpire && (await store.batches.expireDue(clock.now())).length > 0) {
+        signals.emit("batch-ending");
+      }
+      if (due.toPlan) planning.wake();
+      if (due.toAssemble) assembling.wake();
+    };
+    const looking = new Loop({ ...polled, name: "look for work", tick: look });
 
     this.#leases = leases;
     this.#runner = runner;
-    this.#loops = [planning, running, assembling];
+    this.#loops = [looking, planning, running, assembling];
+    const runOther = () => {
+      runner.refresh();
+      running.wake();
+    };
     lanes.onChange(() => {
       planning.wake();
-      running.wake();
+      runOther();
     });
     this.#unsubscribe = [
       signals.on("batch-created", () => planning.wake()),
-      signals.on("batch-planned", () => running.wake()),
+      signals.on("batch-planned", runOther),
       signals.on("batch-ending", () => {
-        running.wake();
+        // Its shards learn of it, and give way.
+        void leases.renewNow();
+        runOther();
         assembling.wake();
       }),
     ];

@@ -4,7 +4,9 @@ import {
   type EngineStage,
   openEngineStage,
 } from "../../test/support/engine-stage.ts";
-import type { ShardProgress, Store } from "../core/store.ts";
+import type { Ending } from "../core/batch.ts";
+import type { ShardProgress, ShardRenewals } from "../core/shard-store.ts";
+import type { Store } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
 import { Leases } from "./leases.ts";
 
@@ -35,10 +37,17 @@ const progressOf = (completed: number): ShardProgress => {
 };
 
 /** A shard held by node-1. */
-async function heldShard(leases: Leases, progress = () => progressOf(0)) {
+async function heldShard(
+  leases: Leases,
+  progress = () => progressOf(0),
+  onEnding: (ending: Ending) => void = () => undefined,
+) {
   const batchId = await stage.planBatch([embeddingLine("a"), embeddingLine("b")]);
   const claim = await stage.claimShard(batchId, leases.owner);
-  const lease = leases.holdShard(claim.shardId, claim.epoch, stage.clock.monotonicMs(), progress);
+  const lease = leases.holdShard(claim.shardId, claim.epoch, stage.clock.monotonicMs(), {
+    progress,
+    onEnding,
+  });
   return { claim, lease };
 }
 
@@ -57,7 +66,10 @@ test("a claim is trusted for two thirds of its lease, counted from when it was a
   const askedMs = stage.clock.monotonicMs();
   const claim = await stage.claimShard(batchId);
   stage.clock.pass(5_000);
-  const lease = leases.holdShard(claim.shardId, claim.epoch, askedMs, () => progressOf(0));
+  const lease = leases.holdShard(claim.shardId, claim.epoch, askedMs, {
+    progress: () => progressOf(0),
+    onEnding: () => undefined,
+  });
   stage.clock.pass(14_999);
   expect(lease.trusted()).toBe(true);
   stage.clock.pass(1);
@@ -108,6 +120,44 @@ test("a claim that another node has taken over is lost at the next renewal", asy
   );
 });
 
+test("who holds a shard learns of the ending of its batch with the next renewal, and of none before", async () => {
+  const leases = leasesOf("node-1");
+  const endings: Ending[] = [];
+  const { claim } = await heldShard(leases, undefined, (ending) => endings.push(ending));
+  await second();
+  expect(endings).toEqual([]);
+  await stage.store.batches.requestCancel("default", claim.batchId, stage.clock.now());
+  await second();
+  expect(endings).toEqual(["cancelled"]);
+});
+
+test("a renewal that is asked for tells of what was so before, even while another one is under way", async () => {
+  const entered = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const store: Store = {
+    ...stage.store,
+    shards: {
+      ...stage.store.shards,
+      renew: async (...given) => {
+        const renewed = await stage.store.shards.renew(...given);
+        entered.resolve();
+        await go.promise;
+        return renewed;
+      },
+    },
+  };
+  const leases = leasesOf("node-1", store);
+  const endings: Ending[] = [];
+  const { claim } = await heldShard(leases, undefined, (ending) => endings.push(ending));
+  vi.advanceTimersByTime(1_000);
+  await entered.promise;
+  await stage.store.batches.requestCancel("default", claim.batchId, stage.clock.now());
+  const renewed = leases.renewNow();
+  go.resolve();
+  await renewed;
+  expect(endings).toEqual(["cancelled"]);
+});
+
 test("the trust window is counted from the start of a renewal, not from its end", async () => {
   const entered = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
@@ -138,7 +188,7 @@ test("the trust window is counted from the start of a renewal, not from its end"
 
 test("while a renewal hangs no others queue up behind it", async () => {
   let renewals = 0;
-  const hang = Promise.withResolvers<string[]>();
+  const hang = Promise.withResolvers<ShardRenewals>();
   const store: Store = {
     ...stage.store,
     shards: {
@@ -149,7 +199,7 @@ test("while a renewal hangs no others queue up behind it", async () => {
   await heldShard(leasesOf("node-1", store));
   for (let seconds = 0; seconds < 10; seconds++) await second();
   expect(renewals).toBe(1);
-  hang.resolve([]);
+  hang.resolve({ lost: [], endings: new Map() });
   await second();
   await second();
   expect(renewals).toBeLessThanOrEqual(3);
@@ -213,7 +263,7 @@ test("what was given back is renewed no more, and the last one ends the timer", 
 
 test("stopping waits for the renewal under way", async () => {
   const entered = Promise.withResolvers<void>();
-  const go = Promise.withResolvers<string[]>();
+  const go = Promise.withResolvers<ShardRenewals>();
   const store: Store = {
     ...stage.store,
     shards: {
@@ -232,6 +282,6 @@ test("stopping waits for the renewal under way", async () => {
   const stopping = leases.stop().then(() => (stopped = true));
   await new Promise(setImmediate);
   expect([stopped, vi.getTimerCount()]).toEqual([false, 0]);
-  go.resolve([]);
+  go.resolve({ lost: [], endings: new Map() });
   await stopping;
 });

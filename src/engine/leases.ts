@@ -1,13 +1,15 @@
 // Keeps this node's claims alive: renews all of them in one step about once a second, together with
-// the shards' progress, and tells each holder until when it may trust its claim.
+// the shards' progress, and tells each holder until when it may trust its claim, and that its batch is to end.
 //
 // A holder may send only inside its trust window, which is shorter than the lease and counted
 // from the *start* of the last renewal that succeeded, so that a node that was suspended stops
 // before anybody else can have taken over.
 
 import { setImmediate as nextTurnOfLoop } from "node:timers/promises";
+import type { Ending } from "../core/batch.ts";
 import type { Clock } from "../core/clock.ts";
-import type { ShardProgress, Store } from "../core/store.ts";
+import type { ShardProgress } from "../core/shard-store.ts";
+import type { Store } from "../core/store.ts";
 import type { Log } from "../observability/log.ts";
 
 /** The part of a lease within which its holder trusts it. */
@@ -23,13 +25,19 @@ export interface HeldLease {
   release(): void;
 }
 
+export interface ShardHolder {
+  progress: () => ShardProgress;
+  /** Told with every renewal, once the shard's batch has an ending. */
+  onEnding: (ending: Ending) => void;
+}
+
 interface Held {
   id: string;
   epoch: number;
   trustedUntilMs: number;
   lost: AbortController;
   /** Null for the claim of a batch. */
-  progress: (() => ShardProgress) | null;
+  holder: ShardHolder | null;
 }
 
 export class Leases {
@@ -55,18 +63,13 @@ export class Leases {
   }
 
   /** @param claimedAtMs monotonic time at which the claim was asked for */
-  holdShard(
-    shardId: string,
-    epoch: number,
-    claimedAtMs: number,
-    progress: () => ShardProgress,
-  ): HeldLease {
-    return this.#hold(shardId, epoch, progress, claimedAtMs);
+  holdShard(shardId: string, epoch: number, claimedAtMs: number, holder: ShardHolder): HeldLease {
+    return this.#hold(shardId, epoch, holder, claimedAtMs);
   }
 
-  #hold(id: string, epoch: number, progress: Held["progress"], sinceMs: number): HeldLease {
+  #hold(id: string, epoch: number, holder: Held["holder"], sinceMs: number): HeldLease {
     const trustedUntilMs = sinceMs + this.leaseMs * TRUSTED_PART;
-    const held: Held = { id, epoch, trustedUntilMs, lost: new AbortController(), progress };
+    const held: Held = { id, epoch, trustedUntilMs, lost: new AbortController(), holder };
     this.#held.add(held);
     this.#timer ??= setInterval(() => this.#tick(), Math.min(RENEW_EVERY_MS, this.leaseMs / 6));
     return {
@@ -79,30 +82,35 @@ export class Leases {
     };
   }
 
+  /** A slow one is waited for: renewals that queue up would only say the same. */
   #tick(): void {
-    // A slow one is waited for: renewals that queue up would only say the same.
     this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
+  }
+
+  /** Renews now, or once more after the renewal under way: so that holders learn of a new ending. */
+  async renewNow(): Promise<void> {
+    await this.#renewing;
+    this.#tick();
+    await this.#renewing;
   }
 
   async #renew(): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
     const all = [...this.#held];
     if (all.length === 0) return;
-    const shards = all.flatMap(({ id, epoch, progress }) =>
-      progress ? [{ shardId: id, epoch, progress: progress() }] : [],
+    const shards = all.flatMap(({ id, epoch, holder }) =>
+      holder ? [{ shardId: id, epoch, progress: holder.progress() }] : [],
     );
-    const batches = all.flatMap(({ id, epoch, progress }) =>
-      progress ? [] : [{ batchId: id, epoch }],
+    const batches = all.flatMap(({ id, epoch, holder }) =>
+      holder ? [] : [{ batchId: id, epoch }],
     );
     try {
-      const lost = new Set<string>();
-      if (shards.length > 0) {
-        for (const id of await this.#store.shards.renew(this.owner, this.leaseMs, shards))
-          lost.add(id);
-      }
+      const { owner, leaseMs } = this;
+      const { batches: batchStore, shards: shardStore } = this.#store;
+      const renewed = shards.length > 0 && (await shardStore.renew(owner, leaseMs, shards));
+      const lost = new Set(renewed ? renewed.lost : []);
       if (batches.length > 0) {
-        for (const id of await this.#store.batches.renewClaims(this.owner, this.leaseMs, batches))
-          lost.add(id);
+        for (const id of await batchStore.renewClaims(owner, leaseMs, batches)) lost.add(id);
       }
       // A claim that was ended just before, perhaps in the same commit, is released within this turn.
       if (lost.size > 0) await nextTurnOfLoop();
@@ -111,6 +119,8 @@ export class Leases {
         if (!this.#held.has(held)) continue;
         if (lost.has(held.id)) this.#lose(held);
         else held.trustedUntilMs = startedMs + this.leaseMs * TRUSTED_PART;
+        const ending = renewed && renewed.endings.get(held.id);
+        if (ending) held.holder?.onEnding(ending);
       }
     } catch (error) {
       this.#log.error({ err: error }, "could not renew leases; sending stops when they run out");

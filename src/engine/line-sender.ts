@@ -5,7 +5,8 @@ import { overlayBody } from "../core/body-overlay.ts";
 import { type Endpoint, findEndpoint } from "../core/endpoints.ts";
 import type { LineOutcome } from "../core/retry.ts";
 import type { Rostered } from "../core/roster.ts";
-import type { ShardClaim } from "../core/store.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
+import type { RunnableBatch } from "../core/store.ts";
 import type { UpstreamCall } from "../core/upstream.ts";
 import type { Lane, Permit } from "../lanes/lane.ts";
 import type { Log } from "../observability/log.ts";
@@ -29,6 +30,7 @@ export interface Flight extends Rostered {
 
 export interface LineSenderOptions {
   claim: ShardClaim;
+  batch: RunnableBatch;
   log: Log;
   lease: Pick<HeldLease, "trusted">;
   /** Where the shard's model is served. */
@@ -49,9 +51,9 @@ export class LineSender {
   readonly #mayStart = () => this.#options.lease.trusted();
 
   constructor(options: LineSenderOptions) {
-    const { claim, takenOver } = options;
-    const endpoint = findEndpoint(claim.endpoint);
-    if (!endpoint) throw new Error(`${claim.endpoint} can't be an endpoint`);
+    const { claim, batch, takenOver } = options;
+    const endpoint = findEndpoint(batch.endpoint);
+    if (!endpoint) throw new Error(`${batch.endpoint} can't be an endpoint`);
     this.#options = options;
     this.#endpoint = endpoint;
     this.#started = takenOver.started;
@@ -61,7 +63,8 @@ export class LineSender {
 
   /** Sends the line and sets its call; answers the size of its body. `onOutcome` is called once, later. */
   send(flight: Flight, onOutcome: (outcome: LineOutcome) => void): number {
-    const { model, endpoint: path } = this.#options.claim;
+    const { model } = this.#options.claim;
+    const path = this.#options.batch.endpoint;
     const { line, permit, requestId } = flight;
     const body = this.#isAliased ? overlayBody(line.body, { model }) : line.body;
     if (!this.#isPlain) {
@@ -130,7 +133,7 @@ export class LineSender {
   }
 
   async #prepare(permit: Permit, body: Uint8Array, signal: AbortSignal): Promise<RequestBody> {
-    const { files, claim } = this.#options;
+    const { files, batch } = this.#options;
     const endpoint = this.#endpoint;
     if (endpoint.attachments.length === 0) return jsonBody(body);
     const { lane } = permit;
@@ -138,7 +141,7 @@ export class LineSender {
       endpoint,
       form: lane.upstream.attachments,
       files,
-      projectId: claim.projectId,
+      projectId: batch.projectId,
       reserve: (sizeBytes) => lane.reserve(permit, sizeBytes),
       signal,
     });

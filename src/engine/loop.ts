@@ -1,11 +1,12 @@
-// Runs one kind of work over and over: at once when woken, and every so often in any case. Never
+// Runs one kind of work over and over: at once when woken, and every so often in any case if it is to. Never
 // two at a time; an error is logged and does not end it.
 
 import type { Log } from "../observability/log.ts";
 
 export interface LoopOptions {
   name: string;
-  pollMs: number;
+  /** Null: only when woken. */
+  pollMs: number | null;
   log: Log;
   tick: () => Promise<void>;
 }
@@ -37,7 +38,7 @@ export class Loop {
       try {
         await this.#options.tick();
       } catch (error) {
-        // The next poll tries again; at once would be a busy loop.
+        // The next poll, or who wakes it next, tries again; at once would be a busy loop.
         failed = true;
         this.#options.log.error(
           { err: error, loop: this.#options.name },
@@ -46,7 +47,8 @@ export class Loop {
       }
     }
     this.#running = null;
-    if (!this.#stopped) this.#timer = setTimeout(() => this.wake(), this.#options.pollMs);
+    const { pollMs } = this.#options;
+    if (!this.#stopped && pollMs !== null) this.#timer = setTimeout(() => this.wake(), pollMs);
   }
 
   /** Ends it, after the run under way. */

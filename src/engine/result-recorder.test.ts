@@ -5,7 +5,7 @@ import {
   openEngineStage,
 } from "../../test/support/engine-stage.ts";
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
-import type { ShardClaim, ShardProgress } from "../core/store.ts";
+import type { ShardClaim, ShardProgress } from "../core/shard-store.ts";
 import { noUsage } from "../core/usage.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { type JournalRecord, MAX_PAYLOAD_BYTES } from "./journal-record.ts";

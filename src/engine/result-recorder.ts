@@ -4,7 +4,7 @@
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
 import { joinParts, lengthOfParts, type LineParts } from "../core/line-parts.ts";
 import type { LineClass } from "../core/result-line.ts";
-import type { ShardClaim, ShardProgress } from "../core/store.ts";
+import type { ShardClaim, ShardProgress } from "../core/shard-store.ts";
 import { addUsage, type Usage } from "../core/usage.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Tally } from "../observability/tallied-counter.ts";

@@ -4,13 +4,13 @@
 import { type BlobReader, type BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import { ResultIds } from "../core/ids.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
 import type { StopReason } from "../core/stop-reason.ts";
 import {
   type Demand,
   LeaseLostError,
   NotFoundError,
   type RunnableBatch,
-  type ShardClaim,
   type Store,
 } from "../core/store.ts";
 import type { Lanes } from "../lanes/lanes.ts";
@@ -39,6 +39,8 @@ export interface RunnerOptions {
   freeSpace: FreeSpace;
   files: AttachedFiles;
   settings: ShardRunSettings;
+  /** Longest time without asking the Store what can be run. */
+  pollMs: number;
   /** Called when a batch may be ready for assembling. */
   onBatchSettled: () => void;
   /** Called when there may be room for another shard. */
@@ -49,8 +51,6 @@ export interface RunnerOptions {
 const RUNNABLE_LIMIT = 200;
 /** Claimed at the same time, for such claims share a commit of the Store. */
 const CLAIMS_AT_ONCE = 8;
-/** How often it is looked whether there is disk space, and whether windows are over. */
-const LOOK_EVERY_MS = 250;
 /** No claims for so long after a journal could not be written. */
 const STORAGE_PAUSE_MS = 5_000;
 /** How long a batch keeps its place when others wait for one. */
@@ -75,45 +75,48 @@ export class Runner {
   #pausedBefore: readonly Demand[] = [];
   /** When each batch last got a shard run, on the monotonic clock. */
   readonly #servedAt = new Map<string, number>();
+  readonly #inputKeys = new Map<string, string>();
   /** After a failure of the storage nothing is claimed for a while, or it would be tried over and over. */
   #heldUntilMs = 0;
-  #lookAtMs = Number.NEGATIVE_INFINITY;
+  /** Batches listed last, and when: what this node takes of them is known here, anything else is told or found later. */
+  #listed: readonly RunnableBatch[] = [];
+  #listedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#waiting = new WaitingReasons(options.store.batches);
   }
 
+  /** There may be something else to run than was listed last: the next tick asks the Store. */
+  refresh(): void {
+    this.#listedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   async tick(stopping: AbortSignal): Promise<void> {
-    const { store } = this.#options;
-    await this.#lookAround();
-    await this.#stopEnded();
+    const { store, freeSpace, clock, pollMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const isStale = nowMs - this.#listedAtMs >= pollMs;
+    if (isStale) await freeSpace.check();
     this.#yieldWithoutShare();
     // What waits for a paused lane would only stand in front of what can be run.
     const paused = this.#pausedDemands();
-    const runnable = await store.batches.listRunnable(RUNNABLE_LIMIT, paused);
-    if (this.#heldBecause() === null) await this.#claim(runnable, stopping);
+    const isHeld = this.#heldBecause() !== null;
+    if (isStale || (!isHeld && this.#nextClaims(this.#listed).length > 0)) {
+      this.#listedAtMs = nowMs;
+      this.#listed = await store.batches.listRunnable(RUNNABLE_LIMIT, paused);
+      if (!isHeld) await this.#claim(this.#listed, stopping);
+    }
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
     for (const run of this.#runs.values()) run.pump();
     this.#options.lanes.publishInFlight();
-    await this.#explain(runnable, paused);
-  }
-
-  /** Notices what comes with time alone. */
-  async #lookAround(): Promise<void> {
-    const { store, freeSpace, clock, onBatchSettled } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (nowMs < this.#lookAtMs) return;
-    this.#lookAtMs = nowMs + LOOK_EVERY_MS;
-    await freeSpace.check();
-    if ((await store.batches.expireDue(clock.now())).length > 0) onBatchSettled();
+    await this.#explain(this.#listed, paused);
   }
 
   /** Where all lanes are paused, and a shard is at hand whose lines find out when they can go on. */
   #pausedDemands(): Demand[] {
     const demands = new Map<string, Demand>();
-    for (const { claim } of this.#runs.values()) {
-      const { endpoint, model } = claim;
+    for (const { endpoint, claim } of this.#runs.values()) {
+      const { model } = claim;
       if (this.#options.lanes.pausedBecause(endpoint, model) === null) continue;
       demands.set(JSON.stringify([endpoint, model]), { endpoint, model });
     }
@@ -128,31 +131,17 @@ export class Runner {
     return "waiting after a failure of the storage; see the log";
   }
 
-  /** Stops all shards of batches that were cancelled or whose window is over. */
-  async #stopEnded(): Promise<void> {
-    const batchIds = [...this.#activeBatches()];
-    if (batchIds.length === 0) return;
-    const endings = await this.#options.store.batches.endings(batchIds);
-    for (const run of this.#runs.values()) {
-      const ending = endings.get(run.claim.batchId);
-      if (ending === undefined) continue;
-      run.stop(ending === "expired" ? "expired" : "cancelled");
-    }
-  }
-
   /** Has shards given back whose lanes have no share of the limits any more: other nodes send instead. */
   #yieldWithoutShare(): void {
     for (const run of this.#runs.values()) {
-      const { endpoint, model } = run.claim;
-      const lanes = this.#options.lanes.lanesFor(endpoint, model);
+      const lanes = this.#options.lanes.lanesFor(run.endpoint, run.claim.model);
       if (lanes.length > 0 && lowWater(lanes) === 0) run.stop("yield");
     }
   }
 
-  async #claim(runnable: RunnableBatch[], stopping: AbortSignal): Promise<void> {
-    let candidates = runnable;
+  async #claim(listed: readonly RunnableBatch[], stopping: AbortSignal): Promise<void> {
+    let candidates = listed;
     while (!stopping.aborted) {
-      candidates = candidates.filter(({ batchId }) => !this.#broken.has(batchId));
       const next = this.#nextClaims(candidates);
       if (next.length === 0) break;
       const claimedAtMs = this.#options.clock.monotonicMs();
@@ -163,7 +152,7 @@ export class Runner {
       for (const [at, { batch }] of next.entries()) {
         const claim = claims[at];
         // One after the other: lines of the first are sent while the journals of the next are read.
-        const isRunning = claim !== undefined && (await this.#open(claim, claimedAtMs));
+        const isRunning = claim !== undefined && (await this.#open(batch, claim, claimedAtMs));
         if (!isRunning) refused.add(batch);
       }
       candidates = candidates.filter((candidate) => !refused.has(candidate));
@@ -177,6 +166,7 @@ export class Runner {
     const atHand = new ShardsAtHand(this.#options.lanes, this.#runs.values());
     const claims: { batch: RunnableBatch; models: string[] }[] = [];
     for (const batch of byTurn(candidates, active, this.#servedAt)) {
+      if (this.#broken.has(batch.batchId)) continue;
       const models = atHand.wanted(batch, active.has(batch.batchId));
       if (models.length === 0) continue;
       atHand.expect(batch, models);
@@ -199,7 +189,9 @@ export class Runner {
   /** Has the shard that runs longest give way, when a batch waits of which nothing runs. */
   #makeRoom(candidates: readonly RunnableBatch[]): void {
     const active = this.#activeBatches();
-    const waiting = candidates.find(({ batchId }) => !active.has(batchId));
+    const waiting = candidates.find(
+      ({ batchId }) => !active.has(batchId) && !this.#broken.has(batchId),
+    );
     const running = [...this.#runs.values()];
     // One after the other: a shard that gives way still has lines in flight.
     if (!waiting || running.some((run) => run.isStopping)) return;
@@ -210,21 +202,23 @@ export class Runner {
       ?.stop("yield");
   }
 
-  async #open(claim: ShardClaim, claimedAtMs: number): Promise<boolean> {
+  async #open(batch: RunnableBatch, claim: ShardClaim, claimedAtMs: number): Promise<boolean> {
     const { store, blobs, leases, log } = this.#options;
-    const lanes = this.#options.lanes.lanesFor(claim.endpoint, claim.model);
+    const lanes = this.#options.lanes.lanesFor(batch.endpoint, claim.model);
     let input: BlobReader | undefined;
     try {
       const takenOver = await takeOver(store, blobs, claim);
-      const plan = await this.#readPlan(claim);
-      const file = await store.files.getRetained(claim.inputFileId);
-      if (!file) throw new NotFoundError(`the input file ${claim.inputFileId} is gone`);
-      input = await blobs.open(file.blobKey);
-      const lease = leases.holdShard(claim.shardId, claim.epoch, claimedAtMs, () => run.progress());
+      const plan = await this.#readPlan(batch.planKey, claim);
+      input = await this.#openInput(batch);
+      const lease = leases.holdShard(claim.shardId, claim.epoch, claimedAtMs, {
+        progress: () => run.progress(),
+        onEnding: (ending) => run.stop(ending === "expired" ? "expired" : "cancelled"),
+      });
       const run = new ShardRun({
         ...this.#options,
         ids: this.#ids,
         claim,
+        batch,
         lease,
         lanes,
         plan,
@@ -258,7 +252,20 @@ export class Runner {
     return true;
   }
 
-  async #readPlan({ planKey, firstEntry, entryCount }: ShardClaim): Promise<PlanSlice> {
+  /** Where the file is is asked once while shards of the batch run here. */
+  async #openInput({ batchId, inputFileId }: RunnableBatch): Promise<BlobReader> {
+    let key = this.#inputKeys.get(batchId);
+    if (key === undefined) {
+      const file = await this.#options.store.files.getRetained(inputFileId);
+      if (!file) throw new NotFoundError(`the input file ${inputFileId} is gone`);
+      key = file.blobKey;
+    }
+    const input = await this.#options.blobs.open(key);
+    this.#inputKeys.set(batchId, key);
+    return input;
+  }
+
+  async #readPlan(planKey: string, { firstEntry, entryCount }: ShardClaim): Promise<PlanSlice> {
     const plan = await this.#options.blobs.open(planKey);
     try {
       return await readPlanSlice(plan, firstEntry, entryCount);
@@ -276,10 +283,11 @@ export class Runner {
       this.#heldUntilMs = this.#options.clock.monotonicMs() + STORAGE_PAUSE_MS;
     }
     if (how !== "finished" && how !== "lost") this.#options.onBatchSettled();
+    if (how !== "finished") this.refresh();
     this.#options.onRoom();
   }
 
-  async #explain(runnable: RunnableBatch[], paused: readonly Demand[]): Promise<void> {
+  async #explain(runnable: readonly RunnableBatch[], paused: readonly Demand[]): Promise<void> {
     const { lanes, freeSpace, store } = this.#options;
     const reasons = new Map<string, string | null>();
     const known = new Map<string, string | null>();
@@ -295,8 +303,8 @@ export class Runner {
       const reason = held ?? this.#broken.get(batchId) ?? pause;
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
-    for (const { claim } of this.#runs.values()) {
-      note(claim.batchId, freeSpace.reason, claim.endpoint, [claim.model]);
+    for (const { endpoint, claim } of this.#runs.values()) {
+      note(claim.batchId, freeSpace.reason, endpoint, [claim.model]);
     }
     const held = this.#heldBecause();
     for (const { batchId, endpoint, models } of runnable) note(batchId, held, endpoint, models);
@@ -308,7 +316,9 @@ export class Runner {
     }
     this.#pausedBefore = paused;
     for (const batchId of this.#servedAt.keys()) {
-      if (!reasons.has(batchId)) this.#servedAt.delete(batchId);
+      if (reasons.has(batchId)) continue;
+      this.#servedAt.delete(batchId);
+      this.#inputKeys.delete(batchId);
     }
   }
 

@@ -3,8 +3,9 @@
 import type { BlobReader, BlobStore } from "../core/blob-store.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ResultIds } from "../core/ids.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
 import type { StopReason } from "../core/stop-reason.ts";
-import type { ShardClaim, Store } from "../core/store.ts";
+import type { RunnableBatch, Store } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
@@ -28,6 +29,7 @@ export interface ShardRunOptions {
   ids: ResultIds;
   settings: ShardRunSettings;
   claim: ShardClaim;
+  batch: RunnableBatch;
   lease: HeldLease;
   /** Where the shard's model is served. */
   lanes: readonly Lane[];

@@ -11,13 +11,9 @@ import {
   type Verdict,
 } from "../core/retry.ts";
 import { Roster } from "../core/roster.ts";
+import type { ShardClaim, ShardProgress } from "../core/shard-store.ts";
 import { graceMs, isPeaceful, mayRecord, type StopReason } from "../core/stop-reason.ts";
-import {
-  LeaseLostError,
-  type ShardClaim,
-  type ShardProgress,
-  StorageUnavailableError,
-} from "../core/store.ts";
+import { LeaseLostError, StorageUnavailableError } from "../core/store.ts";
 import type { Lane, LaneSource, Permit } from "../lanes/lane.ts";
 import type { Tally } from "../observability/tallied-counter.ts";
 import { effectOf } from "./lane-effect.ts";
@@ -63,11 +59,11 @@ export class ShardRun implements LaneSource {
   #end!: (how: RunEnd) => void;
 
   constructor(options: ShardRunOptions) {
-    const { claim, takenOver, plan, blobs, metrics } = options;
+    const { claim, batch, takenOver, plan, blobs, metrics } = options;
     this.#options = options;
     this.claim = claim;
-    this.endpoint = claim.endpoint;
-    this.#notFound = new NotFoundAnswers(claim.endpoint);
+    this.endpoint = batch.endpoint;
+    this.#notFound = new NotFoundAnswers(batch.endpoint);
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#recorder = new ResultRecorder({
       blobs,

@@ -1,7 +1,8 @@
 // Which models want another shard: counted once for each round of claims, so that a round costs the
 // same however many batches wait.
 
-import type { RunnableBatch, ShardClaim } from "../core/store.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
+import type { RunnableBatch } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 
@@ -18,6 +19,7 @@ export function lowWater(lanes: readonly Lane[]): number {
 }
 
 interface Run {
+  endpoint: string;
   claim: ShardClaim;
   unsent: number;
 }
@@ -39,8 +41,8 @@ export class ShardsAtHand {
 
   constructor(lanes: Lanes, runs: Iterable<Run>) {
     this.#lanes = lanes;
-    for (const { claim, unsent } of runs) {
-      const stock = this.#stock(claim.endpoint, claim.model);
+    for (const { endpoint, claim, unsent } of runs) {
+      const stock = this.#stock(endpoint, claim.model);
       stock.runs++;
       stock.lines += claim.entryCount;
       stock.unsent += unsent;

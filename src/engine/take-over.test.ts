@@ -6,7 +6,8 @@ import {
   openEngineStage,
 } from "../../test/support/engine-stage.ts";
 import { blobKeys } from "../core/blob-store.ts";
-import { LeaseLostError, type ShardClaim } from "../core/store.ts";
+import type { ShardClaim } from "../core/shard-store.ts";
+import { LeaseLostError } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
 import { classOf, type RecordKind } from "./journal-record.ts";
 import { JournalCorruptError } from "./journal-recovery.ts";

@@ -2,7 +2,8 @@
 // whatever a former owner may still write is nobody's, and learns from them what is done.
 
 import { blobKeys, type BlobStore } from "../core/blob-store.ts";
-import type { ShardClaim, ShardProgress, Store } from "../core/store.ts";
+import type { ShardClaim, ShardProgress } from "../core/shard-store.ts";
+import type { Store } from "../core/store.ts";
 import { addUsage, noUsage } from "../core/usage.ts";
 import { classOf } from "./journal-record.ts";
 import { readJournal } from "./journal-recovery.ts";

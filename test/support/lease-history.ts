@@ -67,7 +67,7 @@ const TRIGGERS = `
     return null;
   end $$;
   create trigger note_lease after update on shards for each row execute function note_lease();
-  create trigger note_seal after update on journals for each row execute function note_seal()`;
+  create trigger note_seal after insert on journals for each row execute function note_seal()`;
 const SEGMENT = /\/journals\/(\d+-\d+-\d+)!(\d+)$/;
 const MAX_PROBLEMS = 20;
 /** A request may have been sent so long before its arrival is noted: more processes run than the machine has cores. */

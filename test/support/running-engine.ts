@@ -110,6 +110,7 @@ export async function startEngine(
       maxAttempts: options.maxAttempts ?? 3,
       cancelGraceMs: options.cancelGraceMs ?? 5_000,
     },
+    pollMs: 1_000,
     onBatchSettled: () => (settled = true),
     onRoom: () => (settled = true),
   });
@@ -138,6 +139,7 @@ export async function startEngine(
         // As the engine's loop does: once a second, and whenever there is room.
         if (!settled && passedMs % 1_000 !== 0) return;
         settled = false;
+        await store.batches.expireDue(clock.now());
         await runner.tick(never);
       }),
     waitUntil: (condition) => passUntil(condition, STEP_MS, () => Promise.resolve()),

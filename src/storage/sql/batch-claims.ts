@@ -5,18 +5,16 @@ import type { RawBuilder } from "kysely";
 import { LeaseLostError } from "../../core/store.ts";
 import type { BatchClaim, BatchStore } from "../../core/store.ts";
 import { toClaimedBatch } from "./batch-record.ts";
+import { isOverdue, isToAssemble, isToPlan } from "./batch-work.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { hasAny, numberOf, textOf } from "./sql-database.ts";
+import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 type BatchClaims = Pick<
   BatchStore,
-  "claimPlanning" | "claimAssembling" | "renewClaims" | "releaseClaim"
+  "findDue" | "claimPlanning" | "claimAssembling" | "renewClaims" | "releaseClaim"
 >;
-
-const anyToPlan = sql`select 1 from batches where batches.status = 'validating' limit 1`;
-const anyToAssemble = sql`select 1 from batches where batches.ending is not null and batches.ended = 0 limit 1`;
 
 export function batchClaims(database: SqlDatabase): BatchClaims {
   /** Takes the oldest free batch for which `condition` holds. */
@@ -46,40 +44,55 @@ export function batchClaims(database: SqlDatabase): BatchClaims {
   }
 
   return {
-    claimPlanning: async (owner, leaseMs, except) => {
-      if (!(await hasAny(database, anyToPlan))) return undefined;
-      return database.write((tx) =>
-        claimOldest(
-          tx,
-          owner,
-          leaseMs,
-          sql`batches.status = 'validating' and not ${database.isOneOf("batches.id", except)}`,
-        ),
-      );
-    },
+    findDue: (now) =>
+      database.read(async (tx) => {
+        const isFreeBatch = isFree(database, "batches");
+        const exists = (condition: RawBuilder<boolean>) =>
+          sql<number>`case when exists (select 1 from batches where ${condition}) then 1 else 0 end`;
+        const found = await tx
+          .selectNoFrom([
+            exists(sql`${isToPlan} and ${isFreeBatch}`).as("toPlan"),
+            exists(isOverdue(now)).as("toExpire"),
+            exists(sql`${isToAssemble} and ${isFreeBatch}`).as("toAssemble"),
+          ])
+          .executeTakeFirstOrThrow();
+        return {
+          toPlan: found.toPlan === 1,
+          toExpire: found.toExpire === 1,
+          toAssemble: found.toAssemble === 1,
+        };
+      }),
 
-    claimAssembling: async (owner, leaseMs) => {
-      if (!(await hasAny(database, anyToAssemble))) return undefined;
-      return database.write((tx) =>
+    claimPlanning: (owner, leaseMs, except) =>
+      database.write((tx) =>
         claimOldest(
           tx,
           owner,
           leaseMs,
-          sql`batches.ending is not null and batches.ended = 0 and not exists (
+          sql`${isToPlan} and not ${database.isOneOf("batches.id", except)}`,
+        ),
+      ),
+
+    claimAssembling: (owner, leaseMs) =>
+      database.write((tx) =>
+        claimOldest(
+          tx,
+          owner,
+          leaseMs,
+          sql`${isToAssemble} and not exists (
             select 1 from shards where shards.batch_id = batches.id
             and shards.lease_owner is not null and not ${isFree(database, "shards")})`,
         ),
-      );
-    },
+      ),
 
     renewClaims: (owner, leaseMs, claims) =>
       database.repeatable(async (tx) => {
         const renewed = await tx
           .updateTable("batches")
-          .from(database.elements(claims))
+          .from(database.elements(claims, { batchId: "text", epoch: "number" }))
           .set({ lease_expires_at: leaseEnd(database, leaseMs) })
-          .where("batches.id", "=", textOf("batchId"))
-          .where(isClaimed("batches", numberOf("epoch")))
+          .where("batches.id", "=", ofElement<string>("batchId"))
+          .where(isClaimed("batches", ofElement<number>("epoch")))
           .where("batches.lease_owner", "=", owner)
           .returning("batches.id")
           .execute();

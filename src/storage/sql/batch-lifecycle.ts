@@ -9,12 +9,13 @@ import { insertMetadata, insertModelNames } from "./batch-labels.ts";
 import { requireQueueRoom, requireTurnInHour } from "./batch-limits.ts";
 import { toNewRow, toOneBatch } from "./batch-record.ts";
 import { changeStatus, count } from "./batch-status.ts";
+import { isOverdue } from "./batch-work.ts";
 import { toColumns } from "./figures.ts";
 import { insertFile } from "./file-store.ts";
 import { noteObject } from "./idempotency-store.ts";
 import { givenBack } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { hasAny, numberOf, textOf } from "./sql-database.ts";
+import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 type BatchLifecycle = Pick<
@@ -110,19 +111,16 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
         });
       }),
 
-    expireDue: async (now) => {
-      const isDue = sql<boolean>`batches.status = 'in_progress' and batches.ending is null and batches.expires_at <= ${now}`;
-      if (!(await hasAny(database, sql`select 1 from batches where ${isDue} limit 1`))) return [];
-      return database.write(async (tx) => {
+    expireDue: (now) =>
+      database.write(async (tx) => {
         const rows = await tx
           .updateTable("batches")
           .set({ ending: "expired" })
-          .where(isDue)
+          .where(isOverdue(now))
           .returning("id")
           .execute();
         return rows.map((row) => row.id);
-      });
-    },
+      }),
 
     finish: (batchId, epoch, result) =>
       database.write(async (tx) => {
@@ -167,6 +165,14 @@ async function validatingBatch(tx: Tx, batchId: string, epoch: number): Promise<
   return batch;
 }
 
+const shardElements = {
+  id: "text",
+  model: "text",
+  requestedModel: "text",
+  firstEntry: "number",
+  entryCount: "number",
+} as const;
+
 async function insertShards(
   database: SqlDatabase,
   tx: Tx,
@@ -188,15 +194,15 @@ async function insertShards(
     ])
     .expression(
       tx
-        .selectFrom(database.elements(elements))
+        .selectFrom(database.elements(elements, shardElements))
         .select([
-          textOf("id").as("id"),
+          ofElement<string>("id").as("id"),
           sql.val(batch.id).as("batch_id"),
           sql.val(batch.project_id).as("project_id"),
-          textOf("model").as("model"),
-          textOf("requestedModel").as("requested_model"),
-          numberOf("firstEntry").as("first_entry"),
-          numberOf("entryCount").as("entry_count"),
+          ofElement<string>("model").as("model"),
+          ofElement<string>("requestedModel").as("requested_model"),
+          ofElement<number>("firstEntry").as("first_entry"),
+          ofElement<number>("entryCount").as("entry_count"),
         ]),
     )
     .execute();

@@ -7,8 +7,9 @@ import type { BatchStatus } from "../../core/batch.ts";
 import type { BatchStore, Demand, RunnableBatch } from "../../core/store.ts";
 import { selectPage } from "./batch-pages.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
+import { isRunning } from "./batch-work.ts";
 import { isFree } from "./lease.ts";
-import { textOf } from "./sql-database.ts";
+import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 type BatchQueries = Pick<
@@ -16,16 +17,12 @@ type BatchQueries = Pick<
   | "get"
   | "list"
   | "listRunnable"
-  | "endings"
   | "setWaitingReason"
   | "setDemandWaitingReason"
   | "listUnswept"
   | "countByStatus"
   | "countQueuedLines"
 >;
-
-/** Literal, for the partial index. */
-const isRunning = sql<boolean>`batches.status = 'in_progress' and batches.ending is null`;
 
 export function batchQueries(database: SqlDatabase): BatchQueries {
   /** The batch has a shard of the model that can be claimed, of a demand that is wanted. */
@@ -40,8 +37,8 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
   function isWanted(except: readonly Demand[]): RawBuilder<boolean> {
     // Left out where it says nothing: a third less time for the list.
     if (except.length === 0) return sql``;
-    return sql` and not exists (select 1 from ${database.elements(except)}
-      where ${textOf("endpoint")} = batches.endpoint and ${textOf("model")} = shards.model)`;
+    return sql` and not exists (select 1 from ${database.elements(except, { endpoint: "text", model: "text" })}
+      where ${ofElement("endpoint")} = batches.endpoint and ${ofElement("model")} = shards.model)`;
   }
 
   return {
@@ -68,7 +65,16 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
           .selectFrom((from) =>
             from
               .selectFrom("batches")
-              .select(["seq", "id", "project_id", "endpoint", "created_at", "expires_at"])
+              .select([
+                "seq",
+                "id",
+                "project_id",
+                "endpoint",
+                "created_at",
+                "expires_at",
+                "input_file_id",
+                "plan_key",
+              ])
               .where(isRunning)
               .where(hasFreeShard(sql`true`, except))
               .orderBy("seq")
@@ -82,6 +88,8 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
             "batches.endpoint",
             "batches.created_at",
             "batches.expires_at",
+            "batches.input_file_id",
+            "batches.plan_key",
             "batch_models.model",
           ])
           .where(hasFreeShard(sql`shards.model = batch_models.model`, except))
@@ -96,23 +104,15 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
             endpoint: row.endpoint,
             createdAt: row.created_at,
             expiresAt: row.expires_at,
+            inputFileId: row.input_file_id,
+            // What is in progress has been planned.
+            planKey: row.plan_key!,
             models: [],
           };
           batch.models.push(row.model);
           batches.set(row.id, batch);
         }
         return [...batches.values()];
-      }),
-
-    endings: (batchIds) =>
-      database.read(async (tx) => {
-        const rows = await tx
-          .selectFrom("batches")
-          .select(["id", "ending"])
-          .where(database.isOneOf("batches.id", batchIds))
-          .where((is) => is.or([is("ending", "is not", null), is("ended", "=", sql.lit(1))]))
-          .execute();
-        return new Map(rows.map((row) => [row.id, row.ending]));
       }),
 
     setWaitingReason: (batchIds, reason) =>

@@ -3,7 +3,7 @@
 import { sql } from "kysely";
 import type { Usage } from "../../core/usage.ts";
 import type { UsageColumns } from "./schema.ts";
-import { numberOf } from "./sql-database.ts";
+import { ofElement } from "./sql-database.ts";
 
 /** The columns that are summed over the shards of a batch. */
 const figureColumns = [
@@ -57,7 +57,12 @@ export function figureSums() {
   );
 }
 
+/** The figures as columns of elements of a list. */
+export const figureElements = Object.fromEntries(
+  figureColumns.map((column) => [column, "number"]),
+) as Readonly<Record<FigureColumn, "number">>;
+
 /** Each figure from the current element of a list whose elements have them as columns. */
 export function figuresFromElement() {
-  return Object.fromEntries(figureColumns.map((column) => [column, numberOf(column)]));
+  return Object.fromEntries(figureColumns.map((column) => [column, ofElement<number>(column)]));
 }

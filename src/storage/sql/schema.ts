@@ -14,7 +14,8 @@ export interface Tables {
   batch_counts: { status: BatchStatus; batches: number };
   batch_models: { batch_id: string; model: string };
   shards: ShardsTable;
-  journals: { shard_id: string; epoch: number; accepted_bytes: number | null };
+  /** Those that are sealed. */
+  journals: { shard_id: string; epoch: number; accepted_bytes: number };
   upstream_models: { upstream: string; models: string; discovered_at: number };
   batch_metadata: { project_id: string; key: string; value: string; batch_seq: number };
   batch_model_names: BatchModelNamesTable;

@@ -1,48 +1,43 @@
-// Shards and their journals in SQL. Every write of an owner is conditional on its epoch.
+// Shards and the seals of their journals in SQL. Every write of an owner is conditional on its epoch.
 
 import { sql } from "kysely";
-import type { RawBuilder } from "kysely";
+import type { Expression, RawBuilder } from "kysely";
+import type { Ending } from "../../core/batch.ts";
+import type { ShardClaim, ShardProgress, ShardStore } from "../../core/shard-store.ts";
 import { ConflictError, LeaseLostError, NotFoundError } from "../../core/store.ts";
-import type { ShardClaim, ShardProgress, ShardStore } from "../../core/store.ts";
 import { showModel } from "./batch-labels.ts";
 import { changeStatus } from "./batch-status.ts";
-import { figuresFromElement, toColumns } from "./figures.ts";
+import { isRunning } from "./batch-work.ts";
+import { figureElements, figuresFromElement, toColumns } from "./figures.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
 import type { BatchRow } from "./schema.ts";
-import { numberOf, textOf } from "./sql-database.ts";
+import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 export function shardStore(database: SqlDatabase): ShardStore {
   return {
-    claim: (batchId, { models, owner, leaseMs, limit }) =>
-      database.write(async (tx) => {
+    claim: (batchId, { models, limit, ...claim }) =>
+      database.repeatable((tx) => {
         // Locked, so that nothing ends the batch before its shards show that they are taken.
-        const batch = await findBatch(tx, batchId);
-        if (batch?.status !== "in_progress" || batch.ending !== null) return [];
-        const ofModels = database.isOneOf("shards.model", models);
-        return claimShards(database, tx, batch, { owner, leaseMs, limit, condition: ofModels });
+        const batch = tx
+          .selectFrom("batches")
+          .select("id")
+          .where("id", "=", batchId)
+          .where(isRunning)
+          .forShare();
+        const condition = database.isOneOf("shards.model", models);
+        return claimFree(database, tx, { ...claim, batch, condition, limit });
       }),
 
     claimUnfinished: (batchId, owner, leaseMs) =>
-      database.write(async (tx) => {
-        const batch = await findBatch(tx, batchId);
-        if (batch === undefined) return [];
-        const any = sql<boolean>`true`;
-        const limit = batch.open_shards;
-        return claimShards(database, tx, batch, { owner, leaseMs, limit, condition: any });
-      }),
+      database.repeatable((tx) =>
+        claimFree(database, tx, { owner, leaseMs, batch: sql.val(batchId) }),
+      ),
 
     olderJournals: (shardId) =>
       database.read(async (tx) => {
-        const rows = await tx
-          .selectFrom("journals")
-          .innerJoin("shards", "shards.id", "journals.shard_id")
-          .select(["journals.epoch", "journals.accepted_bytes"])
-          .where("journals.shard_id", "=", shardId)
-          .whereRef("journals.epoch", "<", "shards.epoch")
-          .orderBy("journals.epoch")
-          .execute();
-        return rows.map((row) => ({ epoch: row.epoch, acceptedBytes: row.accepted_bytes }));
+        const journals = await readJournals(tx, sql<boolean>`shards.id = ${shardId}`);
+        return journals.slice(0, -1).map(({ epoch, acceptedBytes }) => ({ epoch, acceptedBytes }));
       }),
 
     seal: (shardId, epoch, journalEpoch, acceptedBytes) =>
@@ -55,23 +50,22 @@ export function shardStore(database: SqlDatabase): ShardStore {
           .forNoKeyUpdate()
           .executeTakeFirst();
         if (shard === undefined) throw shardLost(shardId, epoch);
-        const journal = await tx
-          .selectFrom("journals")
-          .select("accepted_bytes")
-          .where("shard_id", "=", shardId)
-          .where("epoch", "=", journalEpoch)
-          .where("epoch", "<", epoch)
-          .executeTakeFirst();
-        if (journal === undefined) {
+        if (journalEpoch < 1 || journalEpoch >= epoch) {
           throw new NotFoundError(
             `Shard ${shardId} has no journal of epoch ${journalEpoch} before epoch ${epoch}.`,
           );
         }
-        if (journal.accepted_bytes === null) {
-          await sealJournal(tx, shardId, journalEpoch, acceptedBytes);
-        } else if (journal.accepted_bytes !== acceptedBytes) {
+        const seal = await tx
+          .selectFrom("journals")
+          .select("accepted_bytes")
+          .where("shard_id", "=", shardId)
+          .where("epoch", "=", journalEpoch)
+          .executeTakeFirst();
+        if (seal === undefined) {
+          await insertSeal(tx, shardId, journalEpoch, acceptedBytes);
+        } else if (seal.accepted_bytes !== acceptedBytes) {
           throw new ConflictError(
-            `Journal ${journalEpoch} of shard ${shardId} is sealed at ${journal.accepted_bytes} ` +
+            `Journal ${journalEpoch} of shard ${shardId} is sealed at ${seal.accepted_bytes} ` +
               `bytes; it cannot be sealed at ${acceptedBytes}.`,
           );
         }
@@ -86,15 +80,27 @@ export function shardStore(database: SqlDatabase): ShardStore {
         }));
         const renewed = await tx
           .updateTable("shards")
-          .from(database.elements(elements))
+          .from(database.elements(elements, renewalElements))
           .set({ ...figuresFromElement(), lease_expires_at: leaseEnd(database, leaseMs) })
-          .where("shards.id", "=", textOf("shardId"))
-          .where(isClaimed("shards", numberOf("epoch")))
+          .where("shards.id", "=", ofElement<string>("shardId"))
+          .where(isClaimed("shards", ofElement<number>("epoch")))
           .where("shards.lease_owner", "=", owner)
-          .returning("shards.id")
+          .returning((shard) => [
+            "shards.id",
+            shard
+              .selectFrom("batches")
+              .select("batches.ending")
+              .whereRef("batches.id", "=", "shards.batch_id")
+              .as("ending"),
+          ])
           .execute();
-        const kept = new Set(renewed.map((row) => row.id));
-        return shards.map((shard) => shard.shardId).filter((id) => !kept.has(id));
+        const kept = new Map(renewed.map(({ id, ending }) => [id, ending]));
+        return {
+          lost: shards.map(({ shardId }) => shardId).filter((id) => !kept.has(id)),
+          endings: new Map(
+            [...kept].filter((entry): entry is [string, Ending] => entry[1] !== null),
+          ),
+        };
       }),
 
     release: (shardId, epoch, acceptedBytes, progress) =>
@@ -115,38 +121,24 @@ export function shardStore(database: SqlDatabase): ShardStore {
       }),
 
     journals: (batchId) =>
-      database.read(async (tx) => {
-        const rows = await tx
-          .selectFrom("shards")
-          .innerJoin("journals", "journals.shard_id", "shards.id")
-          .select(["journals.shard_id", "journals.epoch", "journals.accepted_bytes"])
-          .where("shards.batch_id", "=", batchId)
-          .orderBy("shards.first_entry")
-          .orderBy("journals.epoch")
-          .execute();
-        return rows.map((row) => ({
-          shardId: row.shard_id,
-          epoch: row.epoch,
-          acceptedBytes: row.accepted_bytes,
-        }));
-      }),
+      database.read((tx) => readJournals(tx, sql<boolean>`shards.batch_id = ${batchId}`)),
   };
 }
 
-function findBatch(tx: Tx, batchId: string): Promise<BatchRow | undefined> {
-  return tx
-    .selectFrom("batches")
-    .selectAll()
-    .where("id", "=", batchId)
-    .forShare()
-    .executeTakeFirst();
-}
+const renewalElements = { shardId: "text", epoch: "number", ...figureElements } as const;
 
-async function claimShards(
+/** Takes shards of the batch that are free, in one statement. */
+async function claimFree(
   database: SqlDatabase,
   tx: Tx,
-  batch: BatchRow,
-  query: { owner: string; leaseMs: number; limit: number; condition: RawBuilder<boolean> },
+  claim: {
+    owner: string;
+    leaseMs: number;
+    /** Its id. */
+    batch: Expression<string> | Expression<{ id: string }>;
+    condition?: RawBuilder<boolean>;
+    limit?: number;
+  },
 ): Promise<ShardClaim[]> {
   const rows = await tx
     // Once: a subquery that locks rows might be run for each row.
@@ -154,46 +146,62 @@ async function claimShards(
       select
         .selectFrom("shards")
         .select("id")
-        .where("batch_id", "=", batch.id)
+        .where(sql<boolean>`batch_id = ${claim.batch}`)
         .where("done", "=", 0)
         .where(isFree(database, "shards"))
-        .where(query.condition)
+        .where(claim.condition ?? sql<boolean>`true`)
         .orderBy("first_entry")
-        .limit(query.limit)
+        .$if(claim.limit !== undefined, (free) => free.limit(claim.limit!))
         .forNoKeyUpdate()
         .skipLocked(),
     )
     .updateTable("shards")
-    .set(taken(database, query.owner, query.leaseMs))
+    .set(taken(database, claim.owner, claim.leaseMs))
     .where("id", "in", (select) => select.selectFrom("free").select("id"))
-    .returning(["id", "model", "requested_model", "first_entry", "entry_count", "epoch"])
-    .execute();
-  if (rows.length === 0) return [];
-  await tx
-    .insertInto("journals")
-    .columns(["shard_id", "epoch"])
-    .expression(
-      tx
-        .selectFrom(database.elements(rows.map(({ id, epoch }) => ({ id, epoch }))))
-        .select([textOf("id").as("shard_id"), numberOf("epoch").as("epoch")]),
-    )
+    .returning([
+      "id",
+      "batch_id",
+      "model",
+      "requested_model",
+      "first_entry",
+      "entry_count",
+      "epoch",
+    ])
     .execute();
   return rows
     .toSorted((a, b) => a.first_entry - b.first_entry)
     .map((row) => ({
       shardId: row.id,
-      batchId: batch.id,
-      projectId: batch.project_id,
-      endpoint: batch.endpoint,
-      expiresAt: batch.expires_at,
-      inputFileId: batch.input_file_id,
-      planKey: batch.plan_key!,
+      batchId: row.batch_id,
       model: row.model,
       requestedModel: row.requested_model,
       firstEntry: row.first_entry,
       entryCount: row.entry_count,
       epoch: row.epoch,
     }));
+}
+
+/** A journal for each epoch that there was, of all these shards, by range and epoch. */
+async function readJournals(
+  tx: Tx,
+  ofShards: RawBuilder<boolean>,
+): Promise<{ shardId: string; epoch: number; acceptedBytes: number | null }[]> {
+  const rows = await tx
+    .selectFrom("shards")
+    .leftJoin("journals", "journals.shard_id", "shards.id")
+    .select(["shards.id", "shards.epoch", "journals.epoch as sealed", "journals.accepted_bytes"])
+    .where(ofShards)
+    .orderBy("shards.first_entry")
+    .execute();
+  const seals = new Map(rows.map((row) => [`${row.id} ${row.sealed}`, row.accepted_bytes]));
+  const epochs = new Map(rows.map((row) => [row.id, row.epoch]));
+  return [...epochs].flatMap(([shardId, last]) =>
+    Array.from({ length: last }, (_, at) => ({
+      shardId,
+      epoch: at + 1,
+      acceptedBytes: seals.get(`${shardId} ${at + 1}`) ?? null,
+    })),
+  );
 }
 
 /** Ends the claim of a shard: progress, seal of its journal, and what follows for the batch, which it answers. */
@@ -212,7 +220,7 @@ async function giveBack(
     .returning("batch_id")
     .executeTakeFirst();
   if (shard === undefined) throw shardLost(shardId, epoch);
-  await sealJournal(tx, shardId, epoch, acceptedBytes);
+  await insertSeal(tx, shardId, epoch, acceptedBytes);
   const batch = await tx
     .updateTable("batches")
     .set({ open_shards: sql<number>`open_shards - ${done}` })
@@ -223,17 +231,15 @@ async function giveBack(
   return batch;
 }
 
-async function sealJournal(
+async function insertSeal(
   tx: Tx,
   shardId: string,
   epoch: number,
   acceptedBytes: number,
 ): Promise<void> {
   await tx
-    .updateTable("journals")
-    .set({ accepted_bytes: acceptedBytes })
-    .where("shard_id", "=", shardId)
-    .where("epoch", "=", epoch)
+    .insertInto("journals")
+    .values({ shard_id: shardId, epoch, accepted_bytes: acceptedBytes })
     .execute();
 }
 

@@ -34,8 +34,11 @@ export interface SqlDatabase {
   numberOn(tx: Tx, table: string): Promise<void>;
   /** The time that judges leases, epoch ms. */
   now(): Expression<number>;
-  /** A list as a table `item` with one row for each element: one parameter, whatever its length. */
-  elements(list: readonly object[]): AliasedRawBuilder<{ value: unknown }, "item">;
+  /** A list as a table `item` with one row for each element and the named columns: few parameters, whatever its length. */
+  elements<Columns extends ElementColumns>(
+    list: readonly ElementOf<Columns>[],
+    columns: Columns,
+  ): AliasedRawBuilder<ElementOf<Columns>, "item">;
   /** The text column is one of these: one parameter, whatever their number. */
   isOneOf(column: string, texts: readonly string[]): RawBuilder<boolean>;
   /** A JSON object in a text column as a table with `key` and `value`, in the words of a statement. */
@@ -43,20 +46,14 @@ export interface SqlDatabase {
   close(): Promise<void>;
 }
 
-/** A text member of the current element of `elements`. */
-export function textOf(member: string): RawBuilder<string> {
-  return sql<string>`(item.value ->> ${sql.lit(member)})`;
-}
+/** Names and kinds of the members that elements of a list have. Numbers are whole. */
+export type ElementColumns = Readonly<Record<string, "text" | "number">>;
 
-/** A whole-number member of the current element of `elements`. */
-export function numberOf(member: string): RawBuilder<number> {
-  return sql<number>`cast(item.value ->> ${sql.lit(member)} as bigint)`;
-}
+export type ElementOf<Columns extends ElementColumns> = {
+  [name in keyof Columns]: Columns[name] extends "text" ? string : number;
+};
 
-/**
- * Whether the query has a row. What looks for work again and again asks this before it writes: an idle
- * server then takes no write lock, and builds no larger query.
- */
-export function hasAny(database: SqlDatabase, query: RawBuilder<unknown>): Promise<boolean> {
-  return database.read(async (tx) => (await query.execute(tx)).rows.length > 0);
+/** A member of the current element of `elements`. */
+export function ofElement<T extends string | number>(member: string): RawBuilder<T> {
+  return sql.ref<T>(`item.${member}`);
 }

@@ -8,7 +8,7 @@ import { setImmediate as nextTurnOfLoop } from "node:timers/promises";
 import { SqliteAdapter, sql } from "kysely";
 import type { Clock } from "../../core/clock.ts";
 import { queriesOn } from "./queries-on.ts";
-import type { SqlDatabase, Tx } from "./sql-database.ts";
+import type { ElementColumns, ElementOf, SqlDatabase, Tx } from "./sql-database.ts";
 import { SqliteConnection, retryWhileBusy } from "./sqlite-connection.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
 
@@ -100,8 +100,12 @@ export class SqliteDatabase implements SqlDatabase {
     return sql.val(this.#clock.now());
   }
 
-  elements(list: readonly object[]) {
-    return sql<{ value: unknown }>`json_each(${JSON.stringify(list)})`.as<"item">(sql`item`);
+  elements<Columns extends ElementColumns>(list: readonly ElementOf<Columns>[], columns: Columns) {
+    const members = Object.keys(columns).map(
+      (name) => sql`value ->> ${sql.lit(name)} as ${sql.ref(name)}`,
+    );
+    const rows = sql`select ${sql.join(members)} from json_each(${JSON.stringify(list)})`;
+    return sql<ElementOf<Columns>>`(${rows})`.as<"item">(sql`item`);
   }
 
   isOneOf(column: string, texts: readonly string[]) {

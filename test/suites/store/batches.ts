@@ -188,24 +188,6 @@ export function batchCases(open: OpenStore): void {
     expect((await read(store, "b")).waitingReason).toBeNull();
   });
 
-  it("tells of which batches no more lines are to be sent", async () => {
-    const { store } = await open();
-    const expected = new Map([
-      ["failed", null],
-      ["completed", "completed"],
-      ["expired", "expired"],
-      ["cancelled", "cancelled"],
-      ["in_progress, expired", "expired"],
-      ["finalizing", "completed"],
-      ["cancelling", "cancelled"],
-    ]);
-    const running = ["in_progress", "validating"];
-    for (const state of [...expected.keys(), ...running]) await batchStates[state]!(store, state);
-    const asked = [...expected.keys(), ...running, "unknown"];
-    expect(await store.batches.endings(asked)).toEqual(expected);
-    expect(await store.batches.endings([])).toEqual(new Map());
-  });
-
   it("counts batches in every status, wherever they came from", async () => {
     const { store } = await open();
     const none = Object.fromEntries(batchStatuses.map((status) => [status, 0]));

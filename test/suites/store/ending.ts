@@ -12,6 +12,7 @@ import {
   aFile,
   batchStates,
   claimAssemblingOf,
+  claimOneShard,
   claimPlanningOf,
   claimShards,
   finishResult,
@@ -40,6 +41,56 @@ export function endingCases(open: OpenStore): void {
     expect(await store.batches.expireDue(5_000)).toEqual([]);
     expect(await read(store, "due")).toMatchObject({ status: "in_progress", ending: "expired" });
     expect(await read(store, "later")).toMatchObject({ status: "in_progress", ending: null });
+  });
+
+  it("says what is due, and nothing of what somebody is at", async () => {
+    const { store, clock } = await open();
+    const nothing = { toPlan: false, toExpire: false, toAssemble: false };
+    expect(await store.batches.findDue(5_000)).toEqual(nothing);
+    await store.batches.insert(aBatch("b", { expiresAt: 5_000 }));
+    expect(await store.batches.findDue(5_000)).toEqual({ ...nothing, toPlan: true });
+    await claimPlanningOf(store, "b");
+    expect(await store.batches.findDue(5_000)).toEqual(nothing);
+    clock.pass(LEASE_MS);
+    expect(await store.batches.findDue(5_000)).toEqual({ ...nothing, toPlan: true });
+    await plannedBatch(store, "running", { batch: { expiresAt: 5_000 } });
+    const epoch = await claimPlanningOf(store, "b");
+    expect(await store.batches.findDue(4_999)).toEqual(nothing);
+    expect(await store.batches.findDue(5_000)).toEqual({ ...nothing, toExpire: true });
+    await store.batches.expireDue(5_000);
+    expect(await store.batches.findDue(5_000)).toEqual({ ...nothing, toAssemble: true });
+    const assembling = await claimAssemblingOf(store, "running");
+    expect(await store.batches.findDue(5_000)).toEqual(nothing);
+    await store.batches.finish("running", assembling, finishResult("expired"));
+    await store.batches.failValidation("b", epoch, [], 5_000);
+    expect(await store.batches.findDue(Number.MAX_SAFE_INTEGER)).toEqual(nothing);
+  });
+
+  it("answers which of the shards that are kept are to be given back", async () => {
+    const { store } = await open();
+    await plannedBatch(store, "running");
+    await plannedBatch(store, "expired", { batch: { expiresAt: 5_000 } });
+    await plannedBatch(store, "cancelled");
+    const claims = await Promise.all(
+      ["running", "expired", "cancelled"].map((id) => claimOneShard(store, id)),
+    );
+    const renew = () =>
+      store.shards.renew(
+        NODE,
+        LEASE_MS,
+        claims.map(({ shardId, epoch }) => ({ shardId, epoch, progress: progressOf(0) })),
+      );
+    expect(await renew()).toEqual({ lost: [], endings: new Map() });
+    await store.batches.expireDue(5_000);
+    await store.batches.requestCancel(PROJECT, "cancelled", 4_000);
+    const [, expired, cancelled] = claims;
+    expect(await renew()).toEqual({
+      lost: [],
+      endings: new Map([
+        [expired!.shardId, "expired"],
+        [cancelled!.shardId, "cancelled"],
+      ]),
+    });
   });
 
   it.each(Object.keys(batchStates).filter((state) => state !== "in_progress"))(

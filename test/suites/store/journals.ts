@@ -1,8 +1,9 @@
 // Journals and their seals: what counts of each epoch of a shard.
 
 import { expect, it } from "vitest";
+import type { ShardClaim } from "../../../src/core/shard-store.ts";
 import { ConflictError, LeaseLostError, NotFoundError } from "../../../src/core/store.ts";
-import type { ShardClaim, Store } from "../../../src/core/store.ts";
+import type { Store } from "../../../src/core/store.ts";
 import type { FakeClock } from "../../support/fake-clock.ts";
 import {
   LEASE_MS,

@@ -157,7 +157,7 @@ class Run {
   async #renew(nodeIndex: number, completedLines: number): Promise<void> {
     const memories = this.#memories[nodeIndex]!;
     const progress = progressOf(completedLines);
-    const lost = await this.#nodes[nodeIndex]!.shards.renew(
+    const { lost } = await this.#nodes[nodeIndex]!.shards.renew(
       `node_${nodeIndex}`,
       LEASE_MS,
       memories.map(({ shardId, epoch }) => ({ shardId, epoch, progress })),

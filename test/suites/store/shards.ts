@@ -32,16 +32,10 @@ export function shardCases(open: OpenStore): void {
       leaseMs: LEASE_MS,
       limit: 1,
     });
-    const { expiresAt, endpoint, inputFileId, planKey } = await read(store, "b");
     expect(claims).toEqual([
       {
         shardId: expect.stringMatching(/^[A-Za-z0-9._-]{1,60}$/),
         batchId: "b",
-        projectId: PROJECT,
-        endpoint,
-        expiresAt,
-        inputFileId,
-        planKey,
         model: "model-b",
         requestedModel: "alias-b",
         firstEntry: 0,
@@ -127,13 +121,15 @@ export function shardCases(open: OpenStore): void {
         batch.batchId,
         batch.models.toSorted(),
       ]);
-    const { createdAt, expiresAt, endpoint } = await read(store, "b1");
+    const { createdAt, expiresAt, endpoint, inputFileId, planKey } = await read(store, "b1");
     expect((await store.batches.listRunnable(1))[0]).toMatchObject({
       batchId: "b1",
       projectId: PROJECT,
       endpoint,
       createdAt,
       expiresAt,
+      inputFileId,
+      planKey,
     });
     expect(await runnable()).toEqual([
       ["b1", ["model-a", "model-b"]],
@@ -167,7 +163,7 @@ export function shardCases(open: OpenStore): void {
     await plannedBatch(store, "b", { shards: someShards(2_000) });
     const claims = await claimShards(store, "b", 2_000);
     clock.pass(LEASE_MS - 1);
-    const lost = await store.shards.renew(
+    const { lost } = await store.shards.renew(
       NODE,
       LEASE_MS,
       claims.map(({ shardId, epoch }) => ({ shardId, epoch, progress: progressOf(2) })),
@@ -215,14 +211,14 @@ export function shardCases(open: OpenStore): void {
       progress: progressOf(4),
     });
     renewals.push({ shardId: "unknown", epoch: 1, progress: progressOf(4) });
-    const lost = await store.shards.renew(NODE, LEASE_MS, renewals);
+    const { lost } = await store.shards.renew(NODE, LEASE_MS, renewals);
     expect(new Set(lost)).toEqual(
       new Set([taken!.shardId, released!.shardId, done!.shardId, stale!.shardId, "unknown"]),
     );
     expect((await read(store, "b")).counts.completed).toBe(4);
     const other = await store.shards.renew(OTHER_NODE, LEASE_MS, [renewals[0]!]);
-    expect(other).toEqual([kept!.shardId]);
-    expect(await store.shards.renew(NODE, LEASE_MS, [])).toEqual([]);
+    expect(other.lost).toEqual([kept!.shardId]);
+    expect((await store.shards.renew(NODE, LEASE_MS, [])).lost).toEqual([]);
   });
 
   it("keeps a claim whose lease is over until another takes it", async () => {
@@ -231,7 +227,7 @@ export function shardCases(open: OpenStore): void {
     const { shardId, epoch } = await claimOneShard(store, "b");
     clock.pass(LEASE_MS * 2);
     const renewal = [{ shardId, epoch, progress: progressOf(1) }];
-    expect(await store.shards.renew(NODE, LEASE_MS, renewal)).toEqual([]);
+    expect((await store.shards.renew(NODE, LEASE_MS, renewal)).lost).toEqual([]);
     expect(await claimShards(store, "b")).toEqual([]);
   });
 

@@ -3,13 +3,8 @@
 
 import type { Batch, Ending, NewBatch } from "../../../src/core/batch.ts";
 import type { StoredFile } from "../../../src/core/file.ts";
-import type {
-  NewShard,
-  QueueLimits,
-  ShardClaim,
-  ShardProgress,
-  Store,
-} from "../../../src/core/store.ts";
+import type { ShardClaim, ShardProgress } from "../../../src/core/shard-store.ts";
+import type { NewShard, QueueLimits, Store } from "../../../src/core/store.ts";
 import type { Upload, UploadPart } from "../../../src/core/upload.ts";
 import { noUsage } from "../../../src/core/usage.ts";
 import { webhookEventTypes } from "../../../src/core/webhook.ts";

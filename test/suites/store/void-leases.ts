@@ -57,8 +57,8 @@ export function voidLeaseCases(open: OpenStore): void {
     expect((await peer.batches.claimPlanning(OTHER_NODE, LEASE_MS, []))?.batch.id).toBe("theirs");
     const lost = { shardId: shard!.shardId, epoch: shard!.epoch, progress: progressOf(1) };
     const held = { shardId: kept!.shardId, epoch: kept!.epoch, progress: progressOf(1) };
-    expect(await store.shards.renew(NODE, LEASE_MS, [lost])).toEqual([shard!.shardId]);
-    expect(await peer.shards.renew(OTHER_NODE, LEASE_MS, [held])).toEqual([]);
+    expect((await store.shards.renew(NODE, LEASE_MS, [lost])).lost).toEqual([shard!.shardId]);
+    expect((await peer.shards.renew(OTHER_NODE, LEASE_MS, [held])).lost).toEqual([]);
   });
 
   it("ends the claims themselves: their owners are dead", async () => {
@@ -70,9 +70,8 @@ export function voidLeaseCases(open: OpenStore): void {
     const { shardId, epoch } = shard!;
     await store.shards.renew(NODE, LEASE_MS, [{ shardId, epoch, progress: progressOf(4) }]);
     await store.voidLeases();
-    expect(
-      await store.shards.renew(NODE, LEASE_MS, [{ shardId, epoch, progress: progressOf(9) }]),
-    ).toEqual([shardId]);
+    const renewal = { shardId, epoch, progress: progressOf(9) };
+    expect((await store.shards.renew(NODE, LEASE_MS, [renewal])).lost).toEqual([shardId]);
     await expect(store.shards.release(shardId, epoch, 1, progressOf(9))).rejects.toThrow(
       LeaseLostError,
     );
