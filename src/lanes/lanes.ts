@@ -70,6 +70,7 @@ export class Lanes {
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #lanes = new Map<string, Lane>();
   readonly #listeners = new Set<() => void>();
+  #shares = "";
   #closed = false;
 
   constructor(options: LanesOptions) {
@@ -106,7 +107,7 @@ export class Lanes {
     }
   }
 
-  /** Calls `listener` when models become known, or a lane pauses or goes on. */
+  /** Calls `listener` when models become known, shares change, or a lane pauses or goes on. */
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
   }
@@ -191,9 +192,12 @@ export class Lanes {
     }));
   }
 
-  /** Has all lanes look whether they may send more, or less: the shares have changed. */
+  /** Has all lanes look whether they may send more, or less: the shares may have changed. */
   sharesChanged(): void {
     for (const lane of this.#lanes.values()) lane.pump();
+    const shares = JSON.stringify(this.#members.map(({ limit }) => limit.current()));
+    if (shares === this.#shares) return;
+    this.#shares = shares;
     this.#changed();
   }
 

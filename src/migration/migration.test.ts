@@ -253,12 +253,12 @@ test("rows that are changed meanwhile are found out, at the source and at the ta
   const report = ({ step, rows }: MigrationProgress) => {
     if (step !== "comparing" || rows > 0) return;
     rawly(dirs[0]!, "update batches set waiting_reason = 'x' where id = 'completed'");
-    rawly(dirs[1]!, "delete from journals where rowid = 1");
+    rawly(dirs[1]!, "delete from batch_models where rowid = 1");
   };
   const moving = move({ source, target }, { report });
   await expect(moving).rejects.toMatchObject({
     problems: [
-      "the table journals is not the same in the directory " + target.name.split(" ").at(-1),
+      "the table batch_models is not the same in the directory " + target.name.split(" ").at(-1),
       "the table batches was changed in the directory " +
         source.name.split(" ").at(-1) +
         " meanwhile",

@@ -63,11 +63,14 @@ const TRIGGERS = `
     return null;
   end $$;
   create function note_seal() returns trigger language plpgsql as $$ begin
-    insert into seal_history values (new.shard_id, new.epoch, new.accepted_bytes);
+    insert into seal_history
+      select new.id, split_part(seal, ':', 1)::bigint, split_part(seal, ':', 2)::bigint
+      from regexp_split_to_table(trim(substr(new.seals, length(old.seals) + 1)), ' ') as seal;
     return null;
   end $$;
   create trigger note_lease after update on shards for each row execute function note_lease();
-  create trigger note_seal after insert on journals for each row execute function note_seal()`;
+  create trigger note_seal after update on shards for each row
+    when (old.seals is distinct from new.seals) execute function note_seal()`;
 const SEGMENT = /\/journals\/(\d+-\d+-\d+)!(\d+)$/;
 const MAX_PROBLEMS = 20;
 /** A request may have been sent so long before its arrival is noted: more processes run than the machine has cores. */

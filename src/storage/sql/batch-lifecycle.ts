@@ -149,7 +149,6 @@ export function batchLifecycle(database: SqlDatabase): BatchLifecycle {
           .where("ended", "=", sql.lit(1))
           .executeTakeFirst();
         if (numUpdatedRows === 0n) return;
-        // Journals go with their shards.
         await tx.deleteFrom("shards").where("batch_id", "=", batchId).execute();
         await tx.deleteFrom("batch_models").where("batch_id", "=", batchId).execute();
       }),

@@ -34,7 +34,6 @@ const tables: Readonly<Record<keyof Tables, MovedTable | null>> = {
   batch_counts: { key: ["status"], isPrefilled: true },
   batch_models: { key: ["batch_id", "model"] },
   shards: { key: ["id"], asMoved: withoutLease },
-  journals: { key: ["shard_id", "epoch"] },
   upstream_models: { key: ["upstream"] },
   batch_metadata: { key: ["project_id", "key", "value", "batch_seq"] },
   batch_model_names: { key: ["project_id", "model", "batch_seq"] },

@@ -1,5 +1,5 @@
-// Version 3: the nodes that share a database, which of them runs the request of an Idempotency-Key, journals only once
-// they are sealed, and the note of a move of all data into the database that has not been finished.
+// Version 3: the nodes that share a database, which of them runs the request of an Idempotency-Key, the seals of
+// journals with their shards, and the note of a move of all data into the database that has not been finished.
 
 import type { SqlDatabase } from "./sql-database.ts";
 
@@ -17,8 +17,12 @@ export function schemaVersion3(_database: SqlDatabase): readonly string[] {
 
     `alter table idempotency_keys add column node_id text`,
 
-    // Only seals are noted: that there is a journal follows from the epoch of its shard.
-    `delete from journals where accepted_bytes is null`,
+    // A shard has its seals itself, and that there is a journal follows from its epoch.
+    `alter table shards add column seals text not null default ''`,
+    `update shards set seals = coalesce((
+      select string_agg(' ' || journals.epoch || ':' || journals.accepted_bytes, '') from journals
+      where journals.shard_id = shards.id and journals.accepted_bytes is not null), '')`,
+    `drop table journals`,
 
     `create table migration (
       id integer not null primary key check (id = 1),

@@ -14,8 +14,6 @@ export interface Tables {
   batch_counts: { status: BatchStatus; batches: number };
   batch_models: { batch_id: string; model: string };
   shards: ShardsTable;
-  /** Those that are sealed. */
-  journals: { shard_id: string; epoch: number; accepted_bytes: number };
   upstream_models: { upstream: string; models: string; discovered_at: number };
   batch_metadata: { project_id: string; key: string; value: string; batch_seq: number };
   batch_model_names: BatchModelNamesTable;
@@ -121,6 +119,8 @@ interface ShardsTable extends LeaseColumns, UsageColumns {
   done: Generated<number>;
   completed: Generated<number>;
   failed: Generated<number>;
+  /** Of its journals: " epoch:bytes" for each. */
+  seals: Generated<string>;
 }
 
 interface UploadsTable {

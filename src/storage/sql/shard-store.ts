@@ -44,7 +44,7 @@ export function shardStore(database: SqlDatabase): ShardStore {
       database.write(async (tx) => {
         const shard = await tx
           .selectFrom("shards")
-          .select("id")
+          .select("seals")
           .where("id", "=", shardId)
           .where(isClaimed("shards", epoch))
           .forNoKeyUpdate()
@@ -55,17 +55,16 @@ export function shardStore(database: SqlDatabase): ShardStore {
             `Shard ${shardId} has no journal of epoch ${journalEpoch} before epoch ${epoch}.`,
           );
         }
-        const seal = await tx
-          .selectFrom("journals")
-          .select("accepted_bytes")
-          .where("shard_id", "=", shardId)
-          .where("epoch", "=", journalEpoch)
-          .executeTakeFirst();
-        if (seal === undefined) {
-          await insertSeal(tx, shardId, journalEpoch, acceptedBytes);
-        } else if (seal.accepted_bytes !== acceptedBytes) {
+        const sealedAt = readSeals(shard.seals).get(journalEpoch);
+        if (sealedAt === undefined) {
+          await tx
+            .updateTable("shards")
+            .set(withSeal(journalEpoch, acceptedBytes))
+            .where("id", "=", shardId)
+            .execute();
+        } else if (sealedAt !== acceptedBytes) {
           throw new ConflictError(
-            `Journal ${journalEpoch} of shard ${shardId} is sealed at ${seal.accepted_bytes} ` +
+            `Journal ${journalEpoch} of shard ${shardId} is sealed at ${sealedAt} ` +
               `bytes; it cannot be sealed at ${acceptedBytes}.`,
           );
         }
@@ -188,20 +187,34 @@ async function readJournals(
 ): Promise<{ shardId: string; epoch: number; acceptedBytes: number | null }[]> {
   const rows = await tx
     .selectFrom("shards")
-    .leftJoin("journals", "journals.shard_id", "shards.id")
-    .select(["shards.id", "shards.epoch", "journals.epoch as sealed", "journals.accepted_bytes"])
+    .select(["id", "epoch", "seals"])
     .where(ofShards)
-    .orderBy("shards.first_entry")
+    .orderBy("first_entry")
     .execute();
-  const seals = new Map(rows.map((row) => [`${row.id} ${row.sealed}`, row.accepted_bytes]));
-  const epochs = new Map(rows.map((row) => [row.id, row.epoch]));
-  return [...epochs].flatMap(([shardId, last]) =>
-    Array.from({ length: last }, (_, at) => ({
-      shardId,
+  return rows.flatMap(({ id, epoch: last, seals }) => {
+    const sealed = readSeals(seals);
+    return Array.from({ length: last }, (_, at) => ({
+      shardId: id,
       epoch: at + 1,
-      acceptedBytes: seals.get(`${shardId} ${at + 1}`) ?? null,
-    })),
+      acceptedBytes: sealed.get(at + 1) ?? null,
+    }));
+  });
+}
+
+/** By epoch: up to where its journal counts. */
+function readSeals(seals: string): Map<number, number> {
+  const entries = seals.split(" ").filter((seal) => seal !== "");
+  return new Map(
+    entries.map((seal) => {
+      const [epoch, acceptedBytes] = seal.split(":");
+      return [Number(epoch), Number(acceptedBytes)] as const;
+    }),
   );
+}
+
+/** The column of a shard that gets another seal. */
+function withSeal(epoch: number, acceptedBytes: number) {
+  return { seals: sql<string>`seals || ${` ${epoch}:${acceptedBytes}`}` };
 }
 
 /** Ends the claim of a shard: progress, seal of its journal, and what follows for the batch, which it answers. */
@@ -214,13 +227,12 @@ async function giveBack(
   const { acceptedBytes, progress, done } = outcome;
   const shard = await tx
     .updateTable("shards")
-    .set({ ...givenBack, ...toColumns(progress), done })
+    .set({ ...givenBack, ...toColumns(progress), ...withSeal(epoch, acceptedBytes), done })
     .where("id", "=", shardId)
     .where(isClaimed("shards", epoch))
     .returning("batch_id")
     .executeTakeFirst();
   if (shard === undefined) throw shardLost(shardId, epoch);
-  await insertSeal(tx, shardId, epoch, acceptedBytes);
   const batch = await tx
     .updateTable("batches")
     .set({ open_shards: sql<number>`open_shards - ${done}` })
@@ -229,18 +241,6 @@ async function giveBack(
     .executeTakeFirstOrThrow();
   if (progress.answeredModel !== null) await showModel(tx, batch, progress.answeredModel);
   return batch;
-}
-
-async function insertSeal(
-  tx: Tx,
-  shardId: string,
-  epoch: number,
-  acceptedBytes: number,
-): Promise<void> {
-  await tx
-    .insertInto("journals")
-    .values({ shard_id: shardId, epoch, accepted_bytes: acceptedBytes })
-    .execute();
 }
 
 function shardLost(shardId: string, epoch: number): LeaseLostError {
