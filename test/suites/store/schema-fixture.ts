@@ -1,6 +1,7 @@
 // A database with every table filled, to be opened by later versions. Deterministic: two of them
 // differ in nothing that the Store shows, but for ids that the Store makes.
 
+import type { NodeBeat } from "../../../src/core/node-store.ts";
 import type { Store } from "../../../src/core/store.ts";
 import { noUsage } from "../../../src/core/usage.ts";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
@@ -25,6 +26,15 @@ import {
 const LEASE_MS = 1_000;
 /** Of the claim with which the planning of "validating" starts. */
 const PLANNING_EPOCH = 6;
+
+const node: NodeBeat = {
+  id: "living",
+  role: "engine",
+  startedAt: 1_000,
+  wantsAlone: { near: "turn 1" },
+  emptyFor: { far: "turn 2" },
+  lanes: [{ upstream: "near", model: "model-a", inFlight: 3, limit: 8 }],
+};
 
 /** Fills the empty database file `path`. */
 export async function writeSchemaFixture(path: string): Promise<void> {
@@ -60,6 +70,7 @@ export async function fillSchemaFixture(store: Store): Promise<void> {
     1_500,
   );
   await fillSince2(store);
+  await fillSince3(store);
 }
 
 /** What version 1 did not have; nothing that shows in what it had. */
@@ -92,6 +103,28 @@ async function fillSince2(store: Store): Promise<void> {
   for (const id of ["key-used", "key-revoked"]) await store.keys.insert({ ...key, id }, `${id}#`);
   await store.keys.markUsed("key-used", 5_000);
   await store.keys.revoke("key-revoked", 6_000);
+}
+
+/** What version 2 did not have; nothing that shows in what it had. */
+async function fillSince3(store: Store): Promise<void> {
+  const { id } = node;
+  await store.nodes.beat(node, HOUR_MS);
+  await store.nodes.beat({ ...node, id: "dead" }, -1);
+  for (const owner of [id, "dead"]) {
+    await store.idempotency.begin(OTHER_PROJECT, `of ${owner}`, "POST /v1/files", 2_000, owner);
+  }
+}
+
+/** All that the Store shows of what version 2 did not have. To be asked first. */
+export async function describeSince3(store: Store): Promise<unknown> {
+  return {
+    living: await store.nodes.living(),
+    keys: await Promise.all(
+      [node.id, "dead"].map((owner) =>
+        store.idempotency.begin(OTHER_PROJECT, `of ${owner}`, "", 3_000),
+      ),
+    ),
+  };
 }
 
 /** All that the Store shows of such a database. Changes it: what can be claimed is claimed. */

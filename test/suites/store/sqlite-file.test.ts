@@ -10,7 +10,12 @@ import type { Store } from "../../../src/core/store.ts";
 import { openSqliteStore } from "../../../src/storage/sql/sqlite.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { startScript } from "../blob-store/child-script.ts";
-import { describeSince2, describeStore, writeSchemaFixture } from "./schema-fixture.ts";
+import {
+  describeSince2,
+  describeSince3,
+  describeStore,
+  writeSchemaFixture,
+} from "./schema-fixture.ts";
 import { PROJECT } from "./store-under-test.ts";
 
 // Each was made by the Offpeak that had this schema version, in the repository's root, by
@@ -22,6 +27,14 @@ const fixtures = [
   {
     version: 2,
     describe: async (store: Store) => [await describeSince2(store), await describeStore(store)],
+  },
+  {
+    version: 3,
+    describe: async (store: Store) => [
+      await describeSince3(store),
+      await describeSince2(store),
+      await describeStore(store),
+    ],
   },
 ];
 
