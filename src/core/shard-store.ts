@@ -42,7 +42,7 @@ export interface ShardStore {
   /**
    * Takes up to `limit` shards of the batch that are neither done nor leased and whose model is
    * one of `models`, lowest range first; raises their epochs. Empty when the batch is not in_progress or has an
-   * ending. After an error some may be claimed all the same: they are free again when the lease is over.
+   * ending. When the Store was lost meanwhile, more may be claimed than are answered: they are free again when the lease is over.
    */
   claim(
     batchId: string,
