@@ -48,7 +48,10 @@ export interface ShardStore {
     batchId: string,
     query: { models: string[]; owner: string; leaseMs: number; limit: number },
   ): Promise<ShardClaim[]>;
-  /** Takes all shards of the batch that are neither done nor leased, whatever its status: to seal what a dead node left. */
+  /**
+   * Takes all shards of the batch that are not done, whatever its status, leased or not: to seal what dead nodes left.
+   * The caller has the claim of the batch for assembling, so no owner may work on; one that still does is fenced.
+   */
   claimUnfinished(batchId: string, owner: string, leaseMs: number): Promise<ShardClaim[]>;
   /** Journals of older epochs than the shard's current one, ascending. */
   olderJournals(shardId: string): Promise<JournalSeal[]>;

@@ -8,7 +8,7 @@ import type { Batch } from "../core/batch.ts";
 import { blobKeys } from "../core/blob-store.ts";
 import type { ShardClaim } from "../core/shard-store.ts";
 import { Signals } from "../core/signals.ts";
-import { type BatchStore, ConflictError, type Store } from "../core/store.ts";
+import { type BatchStore, ConflictError, LeaseLostError, type Store } from "../core/store.ts";
 import { noUsage } from "../core/usage.ts";
 import { Assembler } from "./assembler.ts";
 import { Journal } from "./journal.ts";
@@ -135,6 +135,30 @@ test("a batch that is cancelled keeps what a dead node had recorded, and seals i
   // What the dead node may still write is nobody's.
   const [journal] = await stage.store.shards.journals(batchId);
   expect(journal).toMatchObject({ epoch: claim.epoch, acceptedBytes });
+});
+
+test("a suspended owner that wakes just then and renews its lease adds nothing, and hides nothing", async () => {
+  const claim = await stage.claimShard(batchId, "node-suspended");
+  const { shardId, epoch } = claim;
+  const acceptedBytes = await record(claim, [1, 3]);
+  await stage.store.batches.requestCancel("default", batchId, stage.clock.now());
+  stage.clock.pass(30_001);
+  const progress = { completed: 2, failed: 0, usage: noUsage(), answeredModel: null };
+  const { shards } = stage.store;
+  const assembler = assemblerOf({
+    claimAssembling: async (...given) => {
+      const taken = await stage.store.batches.claimAssembling(...given);
+      await shards.renew("node-suspended", 30_000, [{ shardId, epoch, progress }]);
+      return taken;
+    },
+  });
+  await assembler.tick(never);
+  const batch = await batchOf();
+  expect(batch).toMatchObject({ status: "cancelled", counts: { total: 4, completed: 2 } });
+  expect(await contentOf(batch.outputFileId)).toBe("line 1\nline 3\n");
+  await expect(shards.release(shardId, epoch, acceptedBytes, progress)).rejects.toThrow(
+    LeaseLostError,
+  );
 });
 
 test("a batch that was never planned ends as cancelled without files", async () => {

@@ -207,8 +207,10 @@ export class Assembler {
       checkpoint();
       const key = blobKeys.journal(batchId, shardId, epoch);
       const journal = keys.push(key) - 1;
-      // Null: the epoch of a take-over that wrote no journal of its own.
-      await readJournal(blobs, key, acceptedBytes ?? 0, (record) => {
+      if (acceptedBytes === null) {
+        throw new Error(`the journal ${key} is not sealed: somebody still runs its shard`);
+      }
+      await readJournal(blobs, key, acceptedBytes, (record) => {
         const lineClass = classOf(record.kind);
         if (lineClass === null) return;
         if (lineClass === "output") figures.completed++;

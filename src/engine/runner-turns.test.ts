@@ -90,3 +90,24 @@ test("many batches of a paused model don't keep another model's from running, an
     return waiting.length === 229 && waiting.every(({ waitingReason }) => waitingReason === null);
   });
 });
+
+test("many batches of a model that is busy, and many of one that nobody serves, hide none of another model", async () => {
+  const backend = await ScriptedBackend.start({
+    onPost: ({ response, body }) => {
+      const { model } = JSON.parse(body) as { model: string };
+      // What is busy takes longer than this test.
+      if (model === "up")
+        answer(response, 200, JSON.stringify({ object: "list", data: [], model }));
+    },
+  });
+  cleanup.use(backend);
+  const { baseUrl } = backend;
+  const engine = await startEngine(stage, { baseUrl, models: ["busy", "up"], concurrency: 2 });
+  cleanup.use(engine);
+  // Of each more than are listed in one go.
+  for (const model of ["gone", "busy"]) {
+    for (let at = 0; at < 210; at++) await planned(`${model} ${at}`, 1, model);
+  }
+  const up = await planned("up", 30, "up");
+  await engine.runUntil(async () => (await batchOf(up)).status === "finalizing");
+});

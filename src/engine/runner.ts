@@ -22,6 +22,7 @@ import type { FreeSpace } from "./free-space.ts";
 import { JournalCorruptError } from "./journal-recovery.ts";
 import type { Leases } from "./leases.ts";
 import { PlanDamagedError, type PlanSlice, readPlanSlice } from "./plan.ts";
+import { listRunnable } from "./runnable-list.ts";
 import type { RunEnd, ShardRunSettings } from "./shard-run-options.ts";
 import { ShardRun } from "./shard-run.ts";
 import { lowWater, ShardsAtHand } from "./shards-at-hand.ts";
@@ -47,10 +48,10 @@ export interface RunnerOptions {
   onRoom: () => void;
 }
 
-/** Batches looked at for claims in one go. */
-const RUNNABLE_LIMIT = 200;
 /** Claimed at the same time, for such claims share a commit of the Store. */
 const CLAIMS_AT_ONCE = 8;
+/** How long a batch whose files are damaged is left alone: somebody may have mended them. */
+const DAMAGE_PAUSE_MS = 60_000;
 /** No claims for so long after a journal could not be written. */
 const STORAGE_PAUSE_MS = 5_000;
 /** How long a batch keeps its place when others wait for one. */
@@ -70,8 +71,8 @@ export class Runner {
   readonly #ids = new ResultIds();
   readonly #runs = new Map<string, ShardRun>();
   readonly #waiting: WaitingReasons;
-  /** Batches that can't be run until somebody mends their files: not claimed again by this process. */
-  readonly #broken = new Map<string, string>();
+  /** Batches whose files are damaged: why, and until when nothing of them is claimed here. */
+  readonly #broken = new Map<string, { reason: string; untilMs: number }>();
   #pausedBefore: readonly Demand[] = [];
   /** When each batch last got a shard run, on the monotonic clock. */
   readonly #servedAt = new Map<string, number>();
@@ -103,13 +104,25 @@ export class Runner {
     const isHeld = this.#heldBecause() !== null;
     if (isStale || (!isHeld && this.#nextClaims(this.#listed).length > 0)) {
       this.#listedAtMs = nowMs;
-      this.#listed = await store.batches.listRunnable(RUNNABLE_LIMIT, paused);
+      this.#forgetBroken(nowMs);
+      this.#listed = await listRunnable(store.batches, this.#atHand(), paused);
       if (!isHeld) await this.#claim(this.#listed, stopping);
     }
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
     for (const run of this.#runs.values()) run.pump();
     this.#options.lanes.publishInFlight();
     await this.#explain(this.#listed, paused);
+  }
+
+  #breakOff(batchId: string, reason: string): void {
+    const untilMs = this.#options.clock.monotonicMs() + DAMAGE_PAUSE_MS;
+    this.#broken.set(batchId, { reason, untilMs });
+  }
+
+  #forgetBroken(nowMs: number): void {
+    for (const [batchId, { untilMs }] of this.#broken) {
+      if (untilMs <= nowMs) this.#broken.delete(batchId);
+    }
   }
 
   /** Where all lanes are paused, and a shard is at hand whose lines find out when they can go on. */
@@ -163,7 +176,7 @@ export class Runner {
   /** Of which batches shards are to be claimed now, one each, and of which of their models. */
   #nextClaims(candidates: readonly RunnableBatch[]): { batch: RunnableBatch; models: string[] }[] {
     const active = this.#activeBatches();
-    const atHand = new ShardsAtHand(this.#options.lanes, this.#runs.values());
+    const atHand = this.#atHand();
     const claims: { batch: RunnableBatch; models: string[] }[] = [];
     for (const batch of byTurn(candidates, active, this.#servedAt)) {
       if (this.#broken.has(batch.batchId)) continue;
@@ -173,6 +186,10 @@ export class Runner {
       if (claims.push({ batch, models }) === CLAIMS_AT_ONCE) break;
     }
     return claims;
+  }
+
+  #atHand(): ShardsAtHand {
+    return new ShardsAtHand(this.#options.lanes, this.#runs.values());
   }
 
   async #claimShard(batchId: string, models: string[]): Promise<ShardClaim | undefined> {
@@ -244,7 +261,7 @@ export class Runner {
       await input?.close();
       // Its lease runs out by itself, which makes the pause before the next try.
       const about = { err: error, batch_id: claim.batchId, shard: claim.shardId };
-      if (isDamage(error)) this.#broken.set(claim.batchId, error.message);
+      if (isDamage(error)) this.#breakOff(claim.batchId, error.message);
       if (error instanceof LeaseLostError) log.warn(about, "shard lost to another node at once");
       else log.error(about, "shard can't be run");
       return false;
@@ -277,7 +294,7 @@ export class Runner {
   #onEnded(run: ShardRun, how: RunEnd): void {
     this.#runs.delete(run.claim.shardId);
     if (how === "input-damaged") {
-      this.#broken.set(run.claim.batchId, "its input file can't be read as planned; see the log");
+      this.#breakOff(run.claim.batchId, "its input file can't be read as planned; see the log");
     }
     if (how === "storage-failed") {
       this.#heldUntilMs = this.#options.clock.monotonicMs() + STORAGE_PAUSE_MS;
@@ -300,7 +317,7 @@ export class Runner {
       const pauses = models.map((model) => pausedBecause(endpoint, model));
       // One model that moves is enough for the batch to move.
       const pause = pauses.includes(null) ? null : (pauses[0] ?? null);
-      const reason = held ?? this.#broken.get(batchId) ?? pause;
+      const reason = held ?? this.#broken.get(batchId)?.reason ?? pause;
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
     for (const { endpoint, claim } of this.#runs.values()) {

@@ -2,7 +2,7 @@
 // same however many batches wait.
 
 import type { ShardClaim } from "../core/shard-store.ts";
-import type { RunnableBatch } from "../core/store.ts";
+import type { Demand, RunnableBatch } from "../core/store.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Lanes } from "../lanes/lanes.ts";
 
@@ -50,7 +50,10 @@ export class ShardsAtHand {
   }
 
   /** The models of the batch of which another shard is wanted. @param isActive one of the batch runs here */
-  wanted({ endpoint, models }: RunnableBatch, isActive: boolean): string[] {
+  wanted(
+    { endpoint, models }: Pick<RunnableBatch, "endpoint" | "models">,
+    isActive: boolean,
+  ): string[] {
     return models.filter((model) => {
       const { isPaused, isServed, runs, unsent, ...stock } = this.#stock(endpoint, model);
       if (isServed && stock.lowWater === 0) return false;
@@ -59,6 +62,11 @@ export class ShardsAtHand {
       if (unsent < stock.lowWater) return runs < MAX_SMALL_RUNS_PER_MODEL;
       return !isActive && runs < MAX_RUNS_PER_MODEL;
     });
+  }
+
+  /** Whether a shard of a batch of which nothing runs yet is wanted. */
+  wantsMore({ endpoint, model }: Demand): boolean {
+    return this.wanted({ endpoint, models: [model] }, false).length > 0;
   }
 
   /** Counts a shard that is about to be claimed, of one of the models. */

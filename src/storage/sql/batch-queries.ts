@@ -9,7 +9,6 @@ import { selectPage } from "./batch-pages.ts";
 import { toBatches, toOneBatch } from "./batch-record.ts";
 import { isRunning } from "./batch-work.ts";
 import { isFree } from "./lease.ts";
-import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 
 type BatchQueries = Pick<
@@ -30,15 +29,20 @@ export function batchQueries(database: SqlDatabase): BatchQueries {
     model: RawBuilder<boolean>,
     except: readonly Demand[],
   ): RawBuilder<boolean> {
-    return sql`exists (select 1 from shards where shards.batch_id = batches.id
-      and shards.done = 0 and ${isFree(database, "shards")} and ${model}${isWanted(except)})`;
+    const isFreeShard = sql`exists (select 1 from shards where shards.batch_id = batches.id
+      and shards.done = 0 and ${isFree(database, "shards")} and ${model}${isWanted("shards.model", except)})`;
+    // Left out where it says nothing: a third less time for the list.
+    if (except.length === 0) return sql`${isFreeShard}`;
+    // The models of the batch first, for of shards there may be thousands.
+    return sql`case when exists (select 1 from batch_models where batch_models.batch_id = batches.id
+      ${isWanted("batch_models.model", except)}) then ${isFreeShard} else false end`;
   }
 
-  function isWanted(except: readonly Demand[]): RawBuilder<boolean> {
-    // Left out where it says nothing: a third less time for the list.
+  function isWanted(model: string, except: readonly Demand[]): RawBuilder<unknown> {
     if (except.length === 0) return sql``;
-    return sql` and not exists (select 1 from ${database.elements(except, { endpoint: "text", model: "text" })}
-      where ${ofElement("endpoint")} = batches.endpoint and ${ofElement("model")} = shards.model)`;
+    const demand = sql<string>`(batches.endpoint || ' ' || ${sql.ref(model)})`;
+    const unwanted = except.map((one) => `${one.endpoint} ${one.model}`);
+    return sql` and not ${database.isOneOf(demand, unwanted)}`;
   }
 
   return {

@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { PostgresAdapter, PostgresQueryCompiler, sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import pg from "pg";
 import type { Clock } from "../../core/clock.ts";
 import { backoffMs } from "../../core/retry.ts";
@@ -120,10 +121,10 @@ export class PostgresDatabase implements SqlDatabase {
     );
   }
 
-  isOneOf(column: string, texts: readonly string[]) {
+  isOneOf(text: string | RawBuilder<string>, texts: readonly string[]) {
     // An array, and no table: of a table's rows the planner knows nothing, and reads others whole because of them.
     const array = texts.map(storable);
-    return sql<boolean>`${sql.ref(column)} = any(cast(${array} as text[]))`;
+    return sql<boolean>`${typeof text === "string" ? sql.ref(text) : text} = any(cast(${array} as text[]))`;
   }
 
   members(column: string): string {

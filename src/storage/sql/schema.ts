@@ -228,6 +228,7 @@ interface MigrationTable {
 
 export type FileRow = Selectable<FilesTable>;
 export type BatchRow = Selectable<BatchesTable>;
+export type ShardRow = Selectable<ShardsTable>;
 export type UploadRow = Selectable<UploadsTable>;
 export type UploadPartRow = Selectable<UploadPartsTable>;
 export type ApiKeyRow = Selectable<ApiKeysTable>;

@@ -10,14 +10,14 @@ import { changeStatus } from "./batch-status.ts";
 import { isRunning } from "./batch-work.ts";
 import { figureElements, figuresFromElement, toColumns } from "./figures.ts";
 import { givenBack, isClaimed, isFree, leaseEnd, taken } from "./lease.ts";
-import type { BatchRow } from "./schema.ts";
+import type { BatchRow, ShardRow } from "./schema.ts";
 import { ofElement } from "./sql-database.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 export function shardStore(database: SqlDatabase): ShardStore {
   return {
-    claim: (batchId, { models, limit, ...claim }) =>
-      database.repeatable((tx) => {
+    claim: (batchId, { models, owner, leaseMs, limit }) =>
+      database.repeatable(async (tx) => {
         // Locked, so that nothing ends the batch before its shards show that they are taken.
         // Found by its id alone: without statistics PostgreSQL takes the index of running batches for a small one.
         const running = tx
@@ -25,13 +25,41 @@ export function shardStore(database: SqlDatabase): ShardStore {
           .select(sql`case when ${isRunning} then 1 end`.as("is_running"))
           .where("id", "=", batchId)
           .forShare();
-        const ofModels = database.isOneOf("shards.model", models);
-        const condition = sql<boolean>`${running} is not null and ${ofModels}`;
-        return claimFree(database, tx, { ...claim, batchId, condition, limit });
+        const claimed = await tx
+          // Once: a subquery that locks rows might be run for each row.
+          .with("free", (select) =>
+            select
+              .selectFrom("shards")
+              .select("id")
+              .where("batch_id", "=", batchId)
+              .where("done", "=", 0)
+              .where(isFree(database, "shards"))
+              .where(sql<boolean>`${running} is not null`)
+              .where(database.isOneOf("shards.model", models))
+              .orderBy("first_entry")
+              .limit(limit)
+              .forNoKeyUpdate()
+              .skipLocked(),
+          )
+          .updateTable("shards")
+          .set(taken(database, owner, leaseMs))
+          .where("id", "in", (select) => select.selectFrom("free").select("id"))
+          .returning(claimColumns)
+          .execute();
+        return toClaims(claimed);
       }),
 
     claimUnfinished: (batchId, owner, leaseMs) =>
-      database.repeatable((tx) => claimFree(database, tx, { owner, leaseMs, batchId })),
+      database.repeatable(async (tx) => {
+        const claimed = await tx
+          .updateTable("shards")
+          .set(taken(database, owner, leaseMs))
+          .where("batch_id", "=", batchId)
+          .where("done", "=", 0)
+          .returning(claimColumns)
+          .execute();
+        return toClaims(claimed);
+      }),
 
     olderJournals: (shardId) =>
       database.read(async (tx) => {
@@ -125,46 +153,18 @@ export function shardStore(database: SqlDatabase): ShardStore {
 
 const renewalElements = { shardId: "text", epoch: "number", ...figureElements } as const;
 
-/** Takes shards of the batch that are free, in one statement. */
-async function claimFree(
-  database: SqlDatabase,
-  tx: Tx,
-  claim: {
-    owner: string;
-    leaseMs: number;
-    batchId: string;
-    condition?: RawBuilder<boolean>;
-    limit?: number;
-  },
-): Promise<ShardClaim[]> {
-  const rows = await tx
-    // Once: a subquery that locks rows might be run for each row.
-    .with("free", (select) =>
-      select
-        .selectFrom("shards")
-        .select("id")
-        .where("batch_id", "=", claim.batchId)
-        .where("done", "=", 0)
-        .where(isFree(database, "shards"))
-        .where(claim.condition ?? sql<boolean>`true`)
-        .orderBy("first_entry")
-        .$if(claim.limit !== undefined, (free) => free.limit(claim.limit!))
-        .forNoKeyUpdate()
-        .skipLocked(),
-    )
-    .updateTable("shards")
-    .set(taken(database, claim.owner, claim.leaseMs))
-    .where("id", "in", (select) => select.selectFrom("free").select("id"))
-    .returning([
-      "id",
-      "batch_id",
-      "model",
-      "requested_model",
-      "first_entry",
-      "entry_count",
-      "epoch",
-    ])
-    .execute();
+const claimColumns = [
+  "id",
+  "batch_id",
+  "model",
+  "requested_model",
+  "first_entry",
+  "entry_count",
+  "epoch",
+] as const;
+
+/** By range. */
+function toClaims(rows: readonly Pick<ShardRow, (typeof claimColumns)[number]>[]): ShardClaim[] {
   return rows
     .toSorted((a, b) => a.first_entry - b.first_entry)
     .map((row) => ({

@@ -39,8 +39,8 @@ export interface SqlDatabase {
     list: readonly ElementOf<Columns>[],
     columns: Columns,
   ): AliasedRawBuilder<ElementOf<Columns>, "item">;
-  /** The text column is one of these: one parameter, whatever their number. */
-  isOneOf(column: string, texts: readonly string[]): RawBuilder<boolean>;
+  /** The text, or the column of that name, is one of these: one parameter, whatever their number. */
+  isOneOf(text: string | RawBuilder<string>, texts: readonly string[]): RawBuilder<boolean>;
   /** A JSON object in a text column as a table with `key` and `value`, in the words of a statement. */
   members(column: string): string;
   close(): Promise<void>;

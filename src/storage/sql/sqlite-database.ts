@@ -6,6 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurnOfLoop } from "node:timers/promises";
 import { SqliteAdapter, sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import type { Clock } from "../../core/clock.ts";
 import { queriesOn } from "./queries-on.ts";
 import type { ElementColumns, ElementOf, SqlDatabase, Tx } from "./sql-database.ts";
@@ -108,9 +109,9 @@ export class SqliteDatabase implements SqlDatabase {
     return sql<ElementOf<Columns>>`(${rows})`.as<"item">(sql`item`);
   }
 
-  isOneOf(column: string, texts: readonly string[]) {
+  isOneOf(text: string | RawBuilder<string>, texts: readonly string[]) {
     const list = JSON.stringify(texts);
-    return sql<boolean>`${sql.ref(column)} in (select value from json_each(${list}))`;
+    return sql<boolean>`${typeof text === "string" ? sql.ref(text) : text} in (select value from json_each(${list}))`;
   }
 
   members(column: string): string {

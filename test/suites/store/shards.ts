@@ -101,12 +101,18 @@ export function shardCases(open: OpenStore): void {
       await store.shards.finish(done!.shardId, done!.epoch, 100, progressOf(10), 3_000);
       if (state === "cancelling") await store.batches.requestCancel(PROJECT, "b", 1);
       if (state === "in_progress, expired") await store.batches.expireDue(5_000);
-      const unfinished = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
-      expect(unfinished.map((claim) => claim.firstEntry)).toEqual([20]);
+      const { shardId, epoch } = left!;
       clock.pass(LEASE_MS);
-      const all = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
-      expect(all.map((claim) => claim.firstEntry)).toEqual([10, 20]);
-      expect(all[0]!.epoch).toBeGreaterThan(left!.epoch);
+      // Suspended until now, and fenced all the same.
+      await store.shards.renew(NODE, LEASE_MS, [{ shardId, epoch, progress: progressOf(1) }]);
+      for (const takeOver of [1, 2]) {
+        const all = await store.shards.claimUnfinished("b", OTHER_NODE, LEASE_MS);
+        expect(all.map((claim) => claim.firstEntry)).toEqual([10, 20]);
+        expect(all[0]!.epoch).toBe(epoch + takeOver);
+      }
+      await expect(store.shards.release(shardId, epoch, 1, progressOf(1))).rejects.toThrow(
+        LeaseLostError,
+      );
     },
   );
 
