@@ -23,6 +23,7 @@ import { type MigrationEnd, type MigrationResult, migrateData } from "./migratio
 import type { Report } from "./migration/progress-tracker.ts";
 import { OutgoingUrlError, checkOutgoingUrl } from "./network/outgoing-url.ts";
 import { Membership } from "./nodes/membership.ts";
+import { SharedClock } from "./nodes/shared-clock.ts";
 import { type Log, createLog } from "./observability/log.ts";
 import { snapshotOf, textOf } from "./observability/metrics-sum.ts";
 import { createMetrics } from "./observability/metrics.ts";
@@ -197,7 +198,7 @@ async function startParts(
   config: Config,
   closers: (() => Promise<void> | void)[],
 ): Promise<string> {
-  const clock = systemClock;
+  const clock = new SharedClock(systemClock);
   const signals = new Signals();
   const log = createLog(config.logLevel);
 
@@ -220,7 +221,7 @@ async function startParts(
   const nodeId = newNodeId();
   const bus = await connectNodes(config, signals);
   closers.push(() => bus.close());
-  const membership = isShared ? membershipOf(surroundings, nodeId, signals) : null;
+  const membership = isShared ? membershipOf({ ...surroundings, clock }, nodeId, signals) : null;
   const { lanes, close: closeLanes } = await startLanes(surroundings, {
     turnOf: membership ? (upstream) => membership.turnOf(upstream) : undefined,
     share: membership ?? undefined,
@@ -299,7 +300,7 @@ async function startParts(
 }
 
 function membershipOf(
-  { config, store, clock, log }: EngineSurroundings,
+  { config, store, clock, log }: EngineSurroundings & { clock: SharedClock },
   id: string,
   signals: Signals,
 ): Membership {

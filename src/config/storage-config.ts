@@ -66,7 +66,8 @@ function readBlobUrl(url: string): { bucket: string; prefix: string } {
   return refuse(
     "blob_url",
     "s3://BUCKET or s3://BUCKET/PREFIX, the prefix of letters, digits and . _ - /",
-    url,
+    // Some write their keys in front of the bucket.
+    url.replace(/\/\/.*@/, "//…@"),
     "The server's address is s3_endpoint, and keys come from the AWS variables or profile.",
   );
 }

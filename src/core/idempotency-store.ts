@@ -34,8 +34,8 @@ export interface IdempotencyStore {
     now: number,
     node?: string | null,
   ): Promise<IdempotencyState>;
-  /** The request made nothing: the key is free again. Harmless when it is done, or not there. */
-  abandon(projectId: string, key: string): Promise<void>;
+  /** The request of this node made nothing: the key is free again. Harmless when it is done, not there, or another node's. */
+  abandon(projectId: string, key: string, node?: string | null): Promise<void>;
   /** Forgets keys that are over at `now`. */
   sweep(now: number): Promise<void>;
 }

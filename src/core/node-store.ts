@@ -38,9 +38,9 @@ export interface NodeBeat {
 export interface NodeStore {
   /**
    * Notes that the node lives, from now on for `lifeMs`; answers what all living nodes last said, this one
-   * among them, by id.
+   * among them, by id, and the time of the Store's clock.
    */
-  beat(node: NodeBeat, lifeMs: number): Promise<NodeBeat[]>;
+  beat(node: NodeBeat, lifeMs: number): Promise<{ living: NodeBeat[]; now: number }>;
   /** The node is gone at once. Harmless when it is. */
   leave(id: string): Promise<void>;
   /** What all living nodes last said, by id. */

@@ -110,4 +110,5 @@ test("many batches of a model that is busy, and many of one that nobody serves, 
   }
   const up = await planned("up", 30, "up");
   await engine.runUntil(async () => (await batchOf(up)).status === "finalizing");
+  expect((await batchOf(up)).counts.completed).toBe(30);
 });

@@ -4,8 +4,12 @@ import { createHash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { ApiError } from "../core/api-error.ts";
 import type { Clock } from "../core/clock.ts";
-import type { IdempotencyStore, IdempotentRequest } from "../core/idempotency-store.ts";
-import { ConflictError } from "../core/store.ts";
+import type {
+  IdempotencyState,
+  IdempotencyStore,
+  IdempotentRequest,
+} from "../core/idempotency-store.ts";
+import { ConflictError, StorageUnavailableError } from "../core/store.ts";
 import { TemporaryRefusal } from "./temporary-refusal.ts";
 
 /** How the object of a request comes to be: made now, or found because an earlier request made it. */
@@ -20,11 +24,18 @@ type Settle = <T>(creation: Creation<T>) => Promise<T>;
 
 const KEY = /^[\x20-\x7e]{1,255}$/;
 const RUNNING_RETRY_SECONDS = 1;
+const FREE_AGAIN_MS = 2_000;
+/** More are not remembered: they are free when an hour is over. */
+const MOST_UNFREED = 10_000;
 
 export class IdempotencyKeys {
   readonly #store: IdempotencyStore;
   readonly #clock: Clock;
   readonly #node: string | null;
+  /** Under which a request runs here; and those that could not be freed. By project and key. */
+  readonly #running = new Set<string>();
+  readonly #unfreed = new Map<string, { projectId: string; key: string }>();
+  #willFree = false;
 
   /** @param node this one, where several share the Store */
   constructor(store: IdempotencyStore, clock: Clock, node: string | null = null) {
@@ -48,7 +59,7 @@ export class IdempotencyKeys {
     if (key === undefined) return handle(({ create }) => create());
     const { projectId, method, routeOptions } = request;
     const route = `${method} ${routeOptions.url}`;
-    const state = await this.#store.begin(projectId, key, route, this.#clock.now(), this.#node);
+    const state = await this.#begin(projectId, key, route);
     if (state.kind === "running") throw stillRunning();
     if (state.kind === "done") {
       if (state.route !== route) throw usedBefore(`for ${state.route}`);
@@ -60,6 +71,8 @@ export class IdempotencyKeys {
       });
     }
     let isOurs = true;
+    const name = nameOf(projectId, key);
+    this.#running.add(name);
     try {
       return await handle(({ content, create }) => {
         const idempotent = { projectId, key, fingerprint: fingerprintOf(content) };
@@ -73,17 +86,65 @@ export class IdempotencyKeys {
     } catch (error) {
       if (isOurs) await this.#free(request, key);
       throw error;
+    } finally {
+      this.#running.delete(name);
+    }
+  }
+
+  async #begin(projectId: string, key: string, route: string): Promise<IdempotencyState> {
+    const node = this.#node;
+    const unfreed = this.#unfreed.get(nameOf(projectId, key));
+    if (unfreed) await this.#freeAgain(unfreed);
+    try {
+      return await this.#store.begin(projectId, key, route, this.#clock.now(), node);
+    } catch (error) {
+      // It may have begun all the same.
+      if (error instanceof StorageUnavailableError) this.#freeLater(projectId, key);
+      throw error;
     }
   }
 
   /** Does not throw: what the client has to hear is why its request failed. */
   async #free({ projectId, log }: FastifyRequest, key: string): Promise<void> {
     try {
-      await this.#store.abandon(projectId, key);
+      await this.#store.abandon(projectId, key, this.#node);
     } catch (error) {
-      log.warn({ err: error }, "an Idempotency-Key could not be freed");
+      log.warn({ err: error }, "an Idempotency-Key could not be freed; will try again");
+      this.#freeLater(projectId, key);
     }
   }
+
+  #freeLater(projectId: string, key: string): void {
+    if (this.#unfreed.size === MOST_UNFREED) return;
+    this.#unfreed.set(nameOf(projectId, key), { projectId, key });
+    if (!this.#willFree) this.#freeSoon();
+  }
+
+  #freeSoon(): void {
+    this.#willFree = true;
+    setTimeout(() => void this.#freeAll(), FREE_AGAIN_MS).unref();
+  }
+
+  async #freeAll(): Promise<void> {
+    try {
+      for (const unfreed of this.#unfreed.values()) await this.#freeAgain(unfreed);
+    } catch {
+      // Still away.
+    }
+    this.#willFree = false;
+    if (this.#unfreed.size > 0) this.#freeSoon();
+  }
+
+  async #freeAgain({ projectId, key }: { projectId: string; key: string }): Promise<void> {
+    const name = nameOf(projectId, key);
+    // Another request has got it by now.
+    if (!this.#running.has(name)) await this.#store.abandon(projectId, key, this.#node);
+    this.#unfreed.delete(name);
+  }
+}
+
+function nameOf(projectId: string, key: string): string {
+  return `${projectId} ${key}`;
 }
 
 /**

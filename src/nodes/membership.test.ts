@@ -7,6 +7,7 @@ import type { Store } from "../core/store.ts";
 import { createLog } from "../observability/log.ts";
 import { openSqliteStore } from "../storage/sql/sqlite.ts";
 import { Membership } from "./membership.ts";
+import { SharedClock } from "./shared-clock.ts";
 
 const LIFE_MS = 30_000;
 
@@ -39,7 +40,7 @@ function nodeOf(id: string, role: NodeRole = "all"): Joined {
     role,
     lifeMs: LIFE_MS,
     signals,
-    clock,
+    clock: new SharedClock(clock),
     log: createLog("info", { write: (line) => log.push(line) }),
   });
   onTestFinished(() => node.stop());

@@ -2,7 +2,6 @@
 // does. So the nodes divide the limits of upstreams among those that run batches, and take turns where one of
 // them needs an upstream to itself. What a node has not beaten for is not trusted, by itself neither.
 
-import type { Clock } from "../core/clock.ts";
 import {
   type LaneLoad,
   type NodeBeat,
@@ -13,6 +12,7 @@ import {
 import type { Signals } from "../core/signals.ts";
 import type { Log } from "../observability/log.ts";
 import { NodeTurn } from "./node-turn.ts";
+import type { SharedClock } from "./shared-clock.ts";
 
 export interface MembershipOptions {
   nodes: NodeStore;
@@ -22,7 +22,8 @@ export interface MembershipOptions {
   /** How long others take it for alive after a beat. */
   lifeMs: number;
   signals: Signals;
-  clock: Clock;
+  /** Kept right by the beats. */
+  clock: SharedClock;
   log: Log;
 }
 
@@ -150,7 +151,7 @@ export class Membership {
   }
 
   async #beat(): Promise<void> {
-    const { nodes, id, role, lifeMs, clock } = this.#options;
+    const { nodes, id, role, lifeMs, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     const said = (what: "wanted" | "emptyFor") =>
       Object.fromEntries(
@@ -159,7 +160,7 @@ export class Membership {
           return named === null ? [] : [[upstream, named] as const];
         }),
       );
-    const living = await nodes.beat(
+    const { living, now } = await nodes.beat(
       {
         id,
         role,
@@ -170,6 +171,13 @@ export class Membership {
       },
       lifeMs,
     );
+    const behindMs = clock.learn(now, startedMs);
+    if (behindMs !== undefined) {
+      log.warn(
+        { behind_ms: behindMs },
+        "this machine's clock is not the database's, which is used",
+      );
+    }
     this.#living = living;
     this.#trustedUntilMs = startedMs + lifeMs * TRUSTED_PART;
     for (const upstream of living.flatMap(({ wantsAlone }) => Object.keys(wantsAlone))) {

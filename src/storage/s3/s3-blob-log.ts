@@ -4,6 +4,7 @@
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import type { BlobLog } from "../../core/blob-store.ts";
 import type { S3Connection } from "./s3-connection.ts";
+import { strangeAnswer } from "./s3-error.ts";
 import { segmentKey } from "./s3-listing.ts";
 
 /** Two puts a second cost about four cents an hour at AWS, for each shard whose results come without a pause. */
@@ -49,11 +50,12 @@ export class S3BlobLog implements BlobLog {
   async #put(bytes: Uint8Array): Promise<void> {
     const { bucket, encryption } = this.#connection;
     const objectKey = segmentKey(this.#connection, this.#key, this.#nextSegment);
-    await this.#connection.run(`append to ${this.#key}`, (client) =>
+    const { ETag } = await this.#connection.run(`append to ${this.#key}`, (client) =>
       client.send(
         new PutObjectCommand({ Bucket: bucket, Key: objectKey, Body: bytes, ...encryption }),
       ),
     );
+    if (ETag === undefined) throw strangeAnswer(`append to ${this.#key}`);
     this.#nextSegment += 1;
   }
 

@@ -37,6 +37,7 @@ const LOOK_FOR_STALE_MS = 3_600_000;
 const MAX_PREFIX_BYTES = 400;
 /** Parts on their way, of all writers: 96 MiB. */
 const PARTS_AT_ONCE = 12;
+const OPENING_LIMIT_MS = 20_000;
 const CHUNK_BYTES = 256 * 1024;
 /** Of a blob that is read past the local disk. */
 const LARGE_CHUNK_BYTES = 1024 * 1024;
@@ -74,19 +75,18 @@ async function checkBucket(
   connection: S3Connection,
   { bucket, endpoint }: S3BlobStoreOptions,
 ): Promise<void> {
+  const abortSignal = AbortSignal.timeout(OPENING_LIMIT_MS);
   try {
     // Unlike HEAD it says why not.
-    await connection.runRaw((client) =>
-      client.send(
-        new ListObjectsV2Command({
-          Bucket: bucket,
-          Prefix: connection.objectKey(""),
-          MaxKeys: 1,
-        }),
-      ),
-    );
+    const list = new ListObjectsV2Command({
+      Bucket: bucket,
+      Prefix: connection.objectKey(""),
+      MaxKeys: 1,
+    });
+    await connection.runRaw((client) => client.send(list, { abortSignal }));
   } catch (error) {
-    throw openingError(error, { bucket, endpoint, region: await connection.region() });
+    const why: unknown = abortSignal.aborted ? abortSignal.reason : error;
+    throw openingError(why, { bucket, endpoint, region: await connection.region() });
   }
 }
 

@@ -13,7 +13,7 @@ import type { BlobWriter } from "../../core/blob-store.ts";
 import type { Log } from "../../observability/log.ts";
 import { MAX_PARTS, PartMemory, type SpareParts } from "./part-memory.ts";
 import type { S3Connection } from "./s3-connection.ts";
-import { codeOf, toStoreError } from "./s3-error.ts";
+import { codeOf, strangeAnswer, toStoreError } from "./s3-error.ts";
 import { findBlob } from "./s3-listing.ts";
 import { Slots } from "./slots.ts";
 
@@ -113,7 +113,7 @@ export class S3BlobWriter implements BlobWriter {
 
   async #putWhole(): Promise<void> {
     const { connection } = this.#parts;
-    await connection.run(`write ${this.#key}`, (client) =>
+    const { ETag } = await connection.run(`write ${this.#key}`, (client) =>
       client.send(
         new PutObjectCommand({
           Bucket: connection.bucket,
@@ -123,6 +123,7 @@ export class S3BlobWriter implements BlobWriter {
         }),
       ),
     );
+    if (ETag === undefined) throw strangeAnswer(`write ${this.#key}`);
   }
 
   /** Has what is gathered put while the next part gathers; waits while too much is on its way. */
@@ -170,7 +171,8 @@ export class S3BlobWriter implements BlobWriter {
           }),
         ),
       );
-      this.#etags[partNumber - 1] = ETag ?? "";
+      if (ETag === undefined) throw strangeAnswer(`write part ${partNumber} of ${this.#key}`);
+      this.#etags[partNumber - 1] = ETag;
     } catch (error) {
       this.#failure ??= { error };
     }

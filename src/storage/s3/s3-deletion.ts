@@ -44,15 +44,16 @@ export class S3Deletion {
   async #tryMany(objectKeys: readonly string[]): Promise<readonly string[]> {
     const { bucket } = this.#connection;
     try {
-      const { Errors = [] } = await this.#connection.runRaw((client) =>
+      const { Deleted = [] } = await this.#connection.runRaw((client) =>
         client.send(
           new DeleteObjectsCommand({
             Bucket: bucket,
-            Delete: { Quiet: true, Objects: objectKeys.map((Key) => ({ Key })) },
+            Delete: { Objects: objectKeys.map((Key) => ({ Key })) },
           }),
         ),
       );
-      return Errors.flatMap(({ Key }) => (Key === undefined ? [] : [Key]));
+      const deleted = new Set(Deleted.map(({ Key }) => Key));
+      return objectKeys.filter((key) => !deleted.has(key));
     } catch (error) {
       // Older servers ask for another checksum of the list than the SDK sends.
       if (!isNotImplemented(error) && statusOf(error) !== 400) {

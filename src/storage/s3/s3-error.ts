@@ -73,6 +73,13 @@ export function toStoreError(error: unknown, what: string): unknown {
   return new Error(message, { cause: error });
 }
 
+/** An answer with a status of success that S3 would not give: of a proxy, or of another server. */
+export function strangeAnswer(what: string): StorageUnavailableError {
+  return new StorageUnavailableError(
+    `S3 could not ${what}: its answer lacks what S3 says. See what stands between this machine and the endpoint.`,
+  );
+}
+
 function described(error: unknown): string {
   const { message } = (error ?? {}) as Described;
   const status = statusOf(error);

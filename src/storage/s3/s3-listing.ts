@@ -4,7 +4,7 @@
 import { HeadObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { NotFoundError } from "../../core/store.ts";
 import type { S3Connection } from "./s3-connection.ts";
-import { isMissing, statusOf, toStoreError } from "./s3-error.ts";
+import { isMissing, statusOf, strangeAnswer, toStoreError } from "./s3-error.ts";
 
 export interface StoredObject {
   objectKey: string;
@@ -49,6 +49,9 @@ export async function* listObjects(
         }),
       ),
     );
+    if (page.Name === undefined && page.KeyCount === undefined) {
+      throw strangeAnswer(`list ${prefix}`);
+    }
     yield (page.Contents ?? []).map(({ Key, Size, ETag, LastModified }) => ({
       objectKey: Key ?? "",
       sizeBytes: Size ?? 0,

@@ -47,7 +47,7 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
         };
       }),
 
-    abandon: (projectId, key) =>
+    abandon: (projectId, key, node = null) =>
       database.write(async (tx) => {
         await database.lock(tx, `idempotency key ${key} of ${projectId}`);
         await tx
@@ -55,6 +55,7 @@ export function idempotencyStore(database: SqlDatabase): IdempotencyStore {
           .where("project_id", "=", projectId)
           .where("key", "=", key)
           .where(isRunning)
+          .where("node_id", "is not distinct from", node)
           .execute();
       }),
 

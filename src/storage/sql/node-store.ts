@@ -6,14 +6,14 @@ import type { NodeRow } from "./schema.ts";
 import type { SqlDatabase, Tx } from "./sql-database.ts";
 
 export function nodeStore(database: SqlDatabase): NodeStore {
-  async function living(tx: Tx): Promise<NodeBeat[]> {
-    const rows = await tx
+  function findLiving(tx: Tx) {
+    return tx
       .selectFrom("nodes")
       .selectAll()
+      .select(sql<number>`${database.now()}`.as("now"))
       .where("lives_until", ">", database.now())
       .orderBy("id")
       .execute();
-    return rows.map(toBeat);
   }
 
   return {
@@ -32,7 +32,8 @@ export function nodeStore(database: SqlDatabase): NodeStore {
           .onConflict((conflict) => conflict.column("id").doUpdateSet(said))
           .execute(),
       );
-      return database.read(living);
+      const rows = await database.read(findLiving);
+      return { living: rows.map(toBeat), now: rows[0]?.now ?? Number.NaN };
     },
 
     leave: (id) =>
@@ -42,7 +43,7 @@ export function nodeStore(database: SqlDatabase): NodeStore {
         await tx.deleteFrom("nodes").where("lives_until", "<=", database.now()).execute();
       }),
 
-    living: () => database.read(living),
+    living: async () => (await database.read(findLiving)).map(toBeat),
   };
 }
 

@@ -203,12 +203,15 @@ it("tries again what was not deleted with the others, and says when it can't be"
   const { proxy, store } = await openBehindProxy();
   await many(store);
   await put(store, "b/kept", "x");
-  const key = proxy.requests
-    .find(({ path }) => path.endsWith("a/7"))
-    ?.path.split("/")
-    .slice(2)
-    .join("/");
-  const body = `<DeleteResult><Error><Key>${key}</Key><Code>AccessDenied</Code></Error></DeleteResult>`;
+  const told = proxy.requests
+    .filter(({ method, path }) => method === "PUT" && path.includes("/a/"))
+    .map(({ path }) => path.split("/").slice(2).join("/"))
+    .map((key) =>
+      key.endsWith("a/7")
+        ? `<Error><Key>${key}</Key><Code>AccessDenied</Code></Error>`
+        : `<Deleted><Key>${key}</Key></Deleted>`,
+    );
+  const body = `<DeleteResult>${told.join("")}</DeleteResult>`;
   let isRefused = true;
   proxy.decide = (request) => {
     if (isBulkDeletion(request)) return { status: 200, body };
@@ -220,4 +223,24 @@ it("tries again what was not deleted with the others, and says when it can't be"
   isRefused = false;
   await store.deleteAll("b/");
   expect(await keysOf(store, "b/")).toEqual([]);
+});
+
+it("takes no answer of success for S3's that S3 would not give", async () => {
+  const { proxy, store } = await openBehindProxy();
+  await put(store, "files/a", "a");
+  await put(store, "files/b", "b");
+  const log = await store.createLog("batches/1/journals/1-1");
+  const page = "<html><body>Sign in</body></html>";
+  for (const body of [page, "", "<ListBucketResult></ListBucketResult>"]) {
+    proxy.decide = ({ query }) => (query.has("list-type") ? { status: 200, body } : "pass");
+    await expect(keysOf(store, "files/")).rejects.toThrow(/^S3 could not list/);
+  }
+  proxy.decide = (request) => (isPut(request) ? { status: 200, body: page } : "pass");
+  await expect(put(store, "files/c", "c")).rejects.toThrow(StorageUnavailableError);
+  await expect(log.append([bytesOf("record")])).rejects.toThrow(StorageUnavailableError);
+  await log.close();
+  proxy.decide = (request) => (isBulkDeletion(request) ? { status: 200, body: page } : "pass");
+  await store.deleteAll("files/");
+  proxy.decide = () => "pass";
+  expect(await keysOf(store, "files/")).toEqual([]);
 });

@@ -177,6 +177,7 @@ export function idempotencyCases(open: OpenStore): void {
     const beginOn = (node: string) => peer.idempotency.begin(PROJECT, "k", ROUTE, 1_000, node);
     await store.nodes.beat({ ...beat, id: "node_1" }, 5_000);
     expect(await beginOn("node_1")).toEqual(begun);
+    await peer.idempotency.abandon(PROJECT, "k", "node_2");
     clock.pass(4_999);
     expect(await beginOn("node_2")).toEqual(running);
     clock.pass(1);
