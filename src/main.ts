@@ -1,6 +1,7 @@
 // The composition root: makes the parts of a server from its configuration, introduces them to each
 // other, and starts and stops them in order. With `workers/` the only place that knows the adapters.
 
+import { hostname } from "node:os";
 import { BatchService } from "./batches/batch-service.ts";
 import { ConfigError } from "./config/config-error.ts";
 import type { Config } from "./config/config.ts";
@@ -166,7 +167,8 @@ function webhookOptions(
 
 /** Throws ConfigError when strangers could use the server. */
 async function checkOpenness({ host, insecureNoAuth }: Config, keys: ApiKeys): Promise<void> {
-  if (isLoopback(host) || insecureNoAuth || !(await keys.isOpen())) return;
+  const isOpen = await keys.isOpen();
+  if (isLoopback(host) || insecureNoAuth || !isOpen) return;
   throw new ConfigError(
     `host ${JSON.stringify(host)} can be reached from other machines, and there is no API key yet to keep ` +
       "strangers out. Make one with `offpeak keys create --project NAME` (with the same --data-dir), set " +
@@ -219,9 +221,12 @@ async function startParts(
   const metrics = createMetrics(store.batches);
   const surroundings = { config, store, clock, log, metrics };
   const nodeId = newNodeId();
+  const secrets = await secretsOf(config);
   const bus = await connectNodes(config, signals);
   closers.push(() => bus.close());
-  const membership = isShared ? membershipOf({ ...surroundings, clock }, nodeId, signals) : null;
+  const membership = isShared
+    ? membershipOf({ ...surroundings, clock }, nodeId, { signals, secrets })
+    : null;
   const { lanes, close: closeLanes } = await startLanes(surroundings, {
     turnOf: membership ? (upstream) => membership.turnOf(upstream) : undefined,
     share: membership ?? undefined,
@@ -229,7 +234,10 @@ async function startParts(
   closers.push(closeLanes);
   if (membership) {
     membership.report(() => lanes.loads());
-    membership.onChange(() => lanes.sharesChanged());
+    membership.onChange(() => {
+      lanes.sharesChanged();
+      metrics.showNodes(membership.living.map(({ role }) => role));
+    });
     await membership.start();
     closers.push(() => membership.stop());
   }
@@ -256,7 +264,6 @@ async function startParts(
     running.start();
   }
 
-  const secrets = await secretsOf(config);
   if (servesClients(config.role)) {
     const deliverer = new WebhookDeliverer({
       ...webhookOptions(config, secrets, clock),
@@ -302,10 +309,20 @@ async function startParts(
 function membershipOf(
   { config, store, clock, log }: EngineSurroundings & { clock: SharedClock },
   id: string,
-  signals: Signals,
+  { signals, secrets }: { signals: Signals; secrets: SecretBox },
 ): Membership {
   const { role, leaseMs: lifeMs } = config;
-  return new Membership({ nodes: store.nodes, id, role, lifeMs, signals, clock, log });
+  return new Membership({
+    nodes: store.nodes,
+    id,
+    role,
+    host: hostname(),
+    secretKeyId: secrets.keyId,
+    lifeMs,
+    signals,
+    clock,
+    log,
+  });
 }
 
 async function readinessOf(
@@ -317,7 +334,14 @@ async function readinessOf(
   // A paused lane is no reason to send clients elsewhere: it takes batches all the same.
   const isKnown = checks.some(({ model, state }) => model === null && state === "ok");
   if (membership) {
-    return { ready: isKnown && membership.isTrusted, checks, nodes: membership.living };
+    const { isTrusted, problem, living, id } = membership;
+    const state = problem === null ? "ok" : "unreachable";
+    return {
+      ready: isKnown && isTrusted,
+      checks,
+      database: { state, reason: problem },
+      nodes: living.map((node) => ({ ...node, isSelf: node.id === id })),
+    };
   }
   if (!workers) return { ready: isKnown, checks };
   const states = workers.states();

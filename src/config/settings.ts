@@ -1,6 +1,7 @@
 // Every setting but the upstreams and aliases: a row here is a flag, a variable, a key of the
 // file, a line of the help and a member of Config at once.
 import { type Limits, defaultLimits } from "../core/limits.ts";
+import { nodeRoles } from "../core/node-store.ts";
 import { oneOf, setting, text, wholeNumber, yesOrNo } from "./setting.ts";
 
 const DAY_MS = 86_400_000;
@@ -27,7 +28,7 @@ export const settings = {
   ),
   role: setting(
     ["role"],
-    oneOf("all", "api", "engine"),
+    oneOf(...nodeRoles),
     "all",
     "what this node does: serve clients (api), run batches (engine), or both",
   ),

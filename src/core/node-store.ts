@@ -2,7 +2,8 @@
 // limits of upstreams, and keep out of each other's way. Promises as in store.ts; its clock judges who lives.
 
 /** `api` serves clients, `engine` runs batches, `all` does both. */
-export type NodeRole = "all" | "api" | "engine";
+export const nodeRoles = ["all", "api", "engine"] as const;
+export type NodeRole = (typeof nodeRoles)[number];
 
 export function runsBatches(role: NodeRole): boolean {
   return role !== "api";
@@ -28,6 +29,10 @@ export interface NodeBeat {
   role: NodeRole;
   /** Epoch ms. */
   startedAt: number;
+  /** The name of its machine, for people. */
+  host: string;
+  /** Tells secret keys apart, and says nothing else of them. */
+  secretKeyId: string;
   /** By name of an upstream that it wants, or has, to itself: the turn that it asks for, unlike any other. */
   wantsAlone: Readonly<Record<string, string>>;
   /** By name of an upstream: the turn of another node for which this one keeps it empty. */

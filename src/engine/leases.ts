@@ -49,6 +49,7 @@ export class Leases {
   readonly #held = new Set<Held>();
   #timer: NodeJS.Timeout | null = null;
   #renewing: Promise<void> | null = null;
+  #isFailing = false;
 
   constructor(options: { owner: string; leaseMs: number; store: Store; clock: Clock; log: Log }) {
     this.owner = options.owner;
@@ -112,6 +113,8 @@ export class Leases {
       if (batches.length > 0) {
         for (const id of await batchStore.renewClaims(owner, leaseMs, batches)) lost.add(id);
       }
+      if (this.#isFailing) this.#log.info("leases are renewed again");
+      this.#isFailing = false;
       // A claim that was ended just before, perhaps in the same commit, is released within this turn.
       if (lost.size > 0) await nextTurnOfLoop();
       for (const held of all) {
@@ -123,7 +126,11 @@ export class Leases {
         if (ending) held.holder?.onEnding(ending);
       }
     } catch (error) {
-      this.#log.error({ err: error }, "could not renew leases; sending stops when they run out");
+      // Every second would bury what else is logged.
+      if (!this.#isFailing) {
+        this.#log.error({ err: error }, "could not renew leases; sending stops when they run out");
+      }
+      this.#isFailing = true;
     }
   }
 

@@ -16,6 +16,7 @@ export class Loop {
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
   #woken = false;
+  #isFailing = false;
   #stopped = false;
 
   constructor(options: LoopOptions) {
@@ -37,13 +38,17 @@ export class Loop {
       this.#woken = false;
       try {
         await this.#options.tick();
+        if (this.#isFailing)
+          this.#options.log.info({ loop: this.#options.name }, "engine work goes on");
+        this.#isFailing = false;
       } catch (error) {
         // The next poll, or who wakes it next, tries again; at once would be a busy loop.
         failed = true;
-        this.#options.log.error(
-          { err: error, loop: this.#options.name },
-          "engine work failed; will try again",
-        );
+        const about = { err: error, loop: this.#options.name };
+        // Every second would bury what else is logged.
+        const level = this.#isFailing ? "debug" : "error";
+        this.#options.log[level](about, "engine work failed; will try again");
+        this.#isFailing = true;
       }
     }
     this.#running = null;

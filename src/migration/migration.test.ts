@@ -290,7 +290,15 @@ test("a target that is not empty is refused", async () => {
 
 test("ends on which nodes live, or that are half moved themselves, are refused", async () => {
   const { source, target } = await openEnds();
-  const said = { role: "all" as const, startedAt: 1, wantsAlone: {}, emptyFor: {}, lanes: [] };
+  const said = {
+    role: "all" as const,
+    startedAt: 1,
+    host: "",
+    secretKeyId: "",
+    wantsAlone: {},
+    emptyFor: {},
+    lanes: [],
+  };
   for (const { store, name } of [source, target]) {
     await store.nodes.beat({ ...said, id: "node_1" }, 10_000);
     await expect(move({ source, target })).rejects.toThrow(`1 node (node_1) runs on ${name}.`);

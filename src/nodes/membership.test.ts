@@ -31,13 +31,15 @@ interface Joined {
   log: string[];
 }
 
-function nodeOf(id: string, role: NodeRole = "all"): Joined {
+function nodeOf(id: string, role: NodeRole = "all", secretKeyId = "a key"): Joined {
   const signals = new Signals();
   const log: string[] = [];
   const node = new Membership({
     nodes: store.nodes,
     id,
     role,
+    host: "machine",
+    secretKeyId,
     lifeMs: LIFE_MS,
     signals,
     clock: new SharedClock(clock),
@@ -156,4 +158,12 @@ test("two that want an upstream to themselves have it one after the other", asyn
   expect([mine.isOurs, mine.isElsewhere, theirs.isOurs]).toEqual([false, true, true]);
   clock.pass(20_000);
   expect(theirs.isOurs).toBe(false);
+});
+
+test("a node with another secret key than the others does not join them", async () => {
+  await nodeOf("a").node.start();
+  await expect(nodeOf("b", "all", "another key").node.start()).rejects.toThrow(
+    /^secret_key is not that of the node a on machine: /,
+  );
+  expect((await store.nodes.living()).map(({ id }) => id)).toEqual(["a"]);
 });

@@ -19,6 +19,9 @@ export interface MembershipOptions {
   /** As in leases. */
   id: string;
   role: NodeRole;
+  /** The name of this machine, for people. */
+  host: string;
+  secretKeyId: string;
   /** How long others take it for alive after a beat. */
   lifeMs: number;
   signals: Signals;
@@ -48,6 +51,7 @@ export class Membership {
   #again = false;
   readonly #beatEveryMs: number;
   #stopped = false;
+  #problem: string | null = null;
   #isTelling = false;
   readonly #unsubscribe: () => void;
 
@@ -58,6 +62,10 @@ export class Membership {
     this.#unsubscribe = options.signals.on("nodes-changed", () => {
       if (!this.#isTelling) void this.#beatSoon();
     });
+  }
+
+  get id(): string {
+    return this.#options.id;
   }
 
   /** The nodes that live, by id, this one among them. */
@@ -80,14 +88,32 @@ export class Membership {
     this.#loads = loads;
   }
 
-  /** Joins the others. Throws when the Store can't be reached. */
+  /** Joins the others. Throws when the Store can't be reached, or when others have another secret key. */
   async start(): Promise<void> {
-    const { clock, id } = this.#options;
+    const { clock, id, role, log } = this.#options;
     await this.#beat();
+    await this.#requireSameKey();
+    log.info({ node: id, role, nodes: this.#living.length }, "node joined");
     const isAlone = this.#living.every((node) => node.id === id);
     this.#sharesFromMs = clock.monotonicMs() + (isAlone ? 0 : 2 * this.#beatEveryMs);
     if (!isAlone) this.#tell();
     this.#timer = setInterval(() => void this.#beatSoon(), this.#beatEveryMs);
+  }
+
+  async #requireSameKey(): Promise<void> {
+    const { secretKeyId, nodes, id } = this.#options;
+    const other = this.#living.find((node) => node.secretKeyId !== secretKeyId);
+    if (other === undefined) return;
+    await nodes.leave(id);
+    throw new Error(
+      `secret_key is not that of the node ${other.id} on ${other.host}: nodes that share a database need the same one, to ` +
+        "read the secrets in it. Give this node the OFFPEAK_SECRET_KEY of the others.",
+    );
+  }
+
+  /** Why the last beat failed; null when it did not. */
+  get problem(): string | null {
+    return this.#problem;
   }
 
   /** False when others may take this node for dead by now. */
@@ -140,18 +166,25 @@ export class Membership {
       this.#again = false;
       try {
         await this.#beat();
+        if (this.#problem !== null)
+          this.#options.log.info("the other nodes hear of this one again");
+        this.#problem = null;
         this.#changed();
       } catch (error) {
-        this.#options.log.error(
-          { err: error },
-          "could not tell the other nodes that this one lives; sending stops when they may take it for dead",
-        );
+        // Every two seconds would bury what else is logged.
+        if (this.#problem === null) {
+          this.#options.log.error(
+            { err: error },
+            "could not tell the other nodes that this one lives; sending stops when they may take it for dead",
+          );
+        }
+        this.#problem = error instanceof Error ? error.message : String(error);
       }
     } while (this.#again && !this.#stopped);
   }
 
   async #beat(): Promise<void> {
-    const { nodes, id, role, lifeMs, clock, log } = this.#options;
+    const { nodes, id, role, host, secretKeyId, lifeMs, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     const said = (what: "wanted" | "emptyFor") =>
       Object.fromEntries(
@@ -165,6 +198,8 @@ export class Membership {
         id,
         role,
         startedAt: this.#startedAt,
+        host,
+        secretKeyId,
         wantsAlone: said("wanted"),
         emptyFor: said("emptyFor"),
         lanes: this.#loads(),

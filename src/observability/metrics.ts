@@ -2,6 +2,7 @@
 // build alerts on them.
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { BatchStatus } from "../core/batch.ts";
+import { type NodeRole, nodeRoles } from "../core/node-store.ts";
 import { TalliedCounter } from "./tallied-counter.ts";
 
 /** prom-client's 10 ms would wake an idle process a hundred times a second: most of what it costs. */
@@ -28,30 +29,20 @@ export function createMetrics(work: WorkCounts | null) {
   const registers = [registry];
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLED_EVERY_MS });
 
-  if (work) {
-    new Gauge({
-      name: "offpeak_batches",
-      help: "Batches by status.",
-      labelNames: ["status"] as const,
-      registers,
-      async collect() {
-        for (const [status, count] of Object.entries(await work.countByStatus())) {
-          this.set({ status }, count);
-        }
-      },
-    });
-    new Gauge({
-      name: "offpeak_queued_lines",
-      help: "Lines of batches in progress that have no result yet, by what the Store knows.",
-      registers,
-      async collect() {
-        this.set(await work.countQueuedLines());
-      },
-    });
-  }
+  if (work) addWorkGauges(work, registers);
+  const nodes = new Gauge({
+    name: "offpeak_nodes",
+    help: "Living nodes that share the database, by role, as this one last learnt.",
+    labelNames: ["role"] as const,
+    registers,
+  });
 
   return {
     registry,
+    /** @param roles of all living nodes */
+    showNodes: (roles: readonly NodeRole[]) => {
+      for (const role of nodeRoles) nodes.set({ role }, roles.filter((one) => one === role).length);
+    },
     lines: new TalliedCounter({
       name: "offpeak_lines_total",
       help: "Lines with a recorded result, by outcome.",
@@ -92,7 +83,7 @@ export function createMetrics(work: WorkCounts | null) {
     }),
     webhookAttempts: new Counter({
       name: "offpeak_webhook_attempts_total",
-      help: "Attempts to deliver webhook events: delivered, failed, or failed for good.",
+      help: "Attempts to deliver webhook events: delivered, failed, or given_up after the last one.",
       labelNames: ["result"] as const,
       registers,
     }),
@@ -103,4 +94,48 @@ export function createMetrics(work: WorkCounts | null) {
       registers,
     }),
   };
+}
+
+/** What the Store counts; while it does not answer, that alone is said. */
+function addWorkGauges(work: WorkCounts, registers: Registry[]): void {
+  let counting: Promise<{ batches: Record<BatchStatus, number>; lines: number } | null> | null =
+    null;
+  const count = () => {
+    counting ??= Promise.all([work.countByStatus(), work.countQueuedLines()])
+      .then(([batches, lines]) => ({ batches, lines }))
+      .catch(() => null)
+      .finally(() => (counting = null));
+    return counting;
+  };
+  new Gauge({
+    name: "offpeak_storage_up",
+    help: "1 when the Store answered at this scrape, else 0.",
+    registers,
+    async collect() {
+      this.set((await count()) === null ? 0 : 1);
+    },
+  });
+  new Gauge({
+    name: "offpeak_batches",
+    help: "Batches by status. Left out while the Store does not answer.",
+    labelNames: ["status"] as const,
+    registers,
+    async collect() {
+      this.reset();
+      const counts = await count();
+      for (const [status, batches] of Object.entries(counts?.batches ?? {})) {
+        this.set({ status }, batches);
+      }
+    },
+  });
+  new Gauge({
+    name: "offpeak_queued_lines",
+    help: "Lines of batches in progress that have no result yet, by what the Store knows. Left out while it does not answer.",
+    registers,
+    async collect() {
+      const counts = await count();
+      if (counts === null) this.remove();
+      else this.set(counts.lines);
+    },
+  });
 }

@@ -74,6 +74,11 @@ export class ApiKeys {
     return !this.#isClosed;
   }
 
+  /** The same as far as is known, without asking. */
+  get wasOpen(): boolean {
+    return !this.#isClosed;
+  }
+
   /** Whether there is an administrator. */
   get hasAdmin(): boolean {
     return this.#adminHash !== undefined;

@@ -8,10 +8,15 @@ const TAG_BYTES = 16;
 
 export class SecretBox {
   readonly #key: Uint8Array;
+  /** Tells secret keys apart, and says nothing else of them. */
+  readonly keyId: string;
 
   /** @param secretKey any text of enough randomness */
   constructor(secretKey: string) {
-    this.#key = new Uint8Array(hkdfSync("sha256", secretKey, "", "offpeak secret box", 32));
+    const derived = (purpose: string, bytes: number) =>
+      Buffer.from(hkdfSync("sha256", secretKey, "", purpose, bytes));
+    this.#key = derived("offpeak secret box", 32);
+    this.keyId = derived("offpeak secret key id", 8).toString("hex");
   }
 
   /** The text, encrypted; different at every call. */

@@ -34,6 +34,7 @@ export class WebhookDeliverer {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | null = null;
   #isWoken = false;
+  #isFailing = false;
 
   constructor(options: WebhookDelivererOptions) {
     this.#options = options;
@@ -66,10 +67,14 @@ export class WebhookDeliverer {
       while (this.#isWoken && !signal.aborted) {
         this.#isWoken = false;
         await this.#sendDue();
+        if (this.#isFailing) log.info("webhook deliveries are looked for again");
+        this.#isFailing = false;
       }
     } catch (error) {
       // The next poll tries again; at once would be a busy loop.
-      log.error({ err: error }, "could not look for webhook deliveries; will try again");
+      const level = this.#isFailing ? "debug" : "error";
+      log[level]({ err: error }, "could not look for webhook deliveries; will try again");
+      this.#isFailing = true;
     }
     this.#running = null;
     if (!signal.aborted) this.#timer = setTimeout(() => this.wake(), pollMs);

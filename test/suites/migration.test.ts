@@ -208,7 +208,15 @@ describe("offpeak migrate", { timeout: 120_000 }, () => {
     await lock.release();
 
     const { store } = await openShared();
-    const node = { role: "all" as const, startedAt: 1, wantsAlone: {}, emptyFor: {}, lanes: [] };
+    const node = {
+      role: "all" as const,
+      startedAt: 1,
+      host: "",
+      secretKeyId: "",
+      wantsAlone: {},
+      emptyFor: {},
+      lanes: [],
+    };
     await store.nodes.beat({ ...node, id: "node_1" }, Date.now());
     expect(await migrate("shared", dataDir)).toEqual({
       code: 1,

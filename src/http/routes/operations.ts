@@ -28,6 +28,8 @@ export interface Readiness {
   checks: readonly ReadinessCheck[];
   /** Left out where there are none. */
   workers?: readonly WorkerCheck[];
+  /** The database that nodes share. Left out where there is but one node. */
+  database?: { state: "ok" | "unreachable"; reason: string | null };
   /** Left out where there is but one. */
   nodes?: readonly NodeCheck[];
 }
@@ -35,13 +37,21 @@ export interface Readiness {
 /** A living node, and what it has on each lane. */
 export interface NodeCheck {
   id: string;
+  /** The one that answers. */
+  isSelf: boolean;
+  host: string;
+  /** Epoch ms. */
+  startedAt: number;
   role: string;
   lanes: readonly { upstream: string; model: string; inFlight: number; limit: number }[];
 }
 
-function nodeToWire({ id, role, lanes }: NodeCheck) {
+function nodeToWire({ id, isSelf, host, startedAt, role, lanes }: NodeCheck) {
   return {
     id,
+    self: isSelf,
+    host,
+    started_at: Math.floor(startedAt / 1000),
     role,
     lanes: lanes.map(({ upstream, model, inFlight, limit }) => ({
       upstream,
@@ -75,12 +85,13 @@ export function addOperationsRoutes(
     "/readyz",
     { schema: { operationId: "getReadiness", tags, response: { 200: checked, 503: checked } } },
     async (_request, reply) => {
-      const { ready, checks, workers, nodes } = await readiness();
+      const { ready, checks, workers, database, nodes } = await readiness();
       if (!ready) reply.code(503).header("retry-after", LONGEST_RETRY_AFTER_SECONDS);
       return {
         ready,
         checks: [...checks],
         ...(workers && { workers: [...workers] }),
+        ...(database && { database }),
         ...(nodes && { nodes: nodes.map(nodeToWire) }),
       };
     },

@@ -28,10 +28,22 @@ export const ReadinessObject = Type.Object(
         { description: "Present where worker processes run the batches" },
       ),
     ),
+    database: Type.Optional(
+      Type.Object(
+        {
+          state: Type.String({ description: "ok or unreachable" }),
+          reason: nullable(Type.String({ description: "Null when nothing is wrong" })),
+        },
+        { description: "Present where several nodes share a database" },
+      ),
+    ),
     nodes: Type.Optional(
       Type.Array(
         Type.Object({
           id: Type.String(),
+          self: Type.Boolean({ description: "Whether it is the one that answers" }),
+          host: Type.String({ description: "The name of its machine" }),
+          started_at: Type.Integer({ description: "Unix time in seconds" }),
           role: Type.String({ description: "all, api or engine" }),
           lanes: Type.Array(
             Type.Object({

@@ -24,7 +24,14 @@ export function nodeStore(database: SqlDatabase): NodeStore {
         empty_for: JSON.stringify(node.emptyFor),
         lanes: JSON.stringify(node.lanes),
       };
-      const row = { id: node.id, role: node.role, started_at: node.startedAt, ...said };
+      const row = {
+        id: node.id,
+        role: node.role,
+        started_at: node.startedAt,
+        host: node.host,
+        secret_key_id: node.secretKeyId,
+        ...said,
+      };
       await database.repeatable((tx) =>
         tx
           .insertInto("nodes")
@@ -52,6 +59,8 @@ function toBeat(row: NodeRow): NodeBeat {
     id: row.id,
     role: row.role,
     startedAt: row.started_at,
+    host: row.host,
+    secretKeyId: row.secret_key_id,
     wantsAlone: JSON.parse(row.wants_alone) as Record<string, string>,
     emptyFor: JSON.parse(row.empty_for) as Record<string, string>,
     lanes: JSON.parse(row.lanes) as NodeBeat["lanes"],

@@ -9,6 +9,8 @@ export function schemaVersion3(_database: SqlDatabase): readonly string[] {
       id text not null primary key,
       role text not null,
       started_at bigint not null,
+      host text not null,
+      secret_key_id text not null,
       lives_until bigint not null,
       wants_alone text not null,
       empty_for text not null,

@@ -212,6 +212,8 @@ interface NodesTable {
   id: string;
   role: NodeRole;
   started_at: number;
+  host: string;
+  secret_key_id: string;
   /** It is taken for dead from then on. */
   lives_until: number;
   wants_alone: string;

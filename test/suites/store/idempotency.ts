@@ -173,7 +173,15 @@ export function idempotencyCases(open: OpenStore): void {
 
   it("is free again when the node that runs its request is dead, and not before", async () => {
     const { store, peer, clock } = await open();
-    const beat = { role: "all", startedAt: 1, wantsAlone: {}, emptyFor: {}, lanes: [] } as const;
+    const beat = {
+      role: "all",
+      startedAt: 1,
+      host: "",
+      secretKeyId: "",
+      wantsAlone: {},
+      emptyFor: {},
+      lanes: [],
+    } as const;
     const beginOn = (node: string) => peer.idempotency.begin(PROJECT, "k", ROUTE, 1_000, node);
     await store.nodes.beat({ ...beat, id: "node_1" }, 5_000);
     expect(await beginOn("node_1")).toEqual(begun);

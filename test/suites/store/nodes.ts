@@ -7,7 +7,17 @@ import type { OpenStore } from "./store-under-test.ts";
 const LIFE_MS = 10_000;
 
 function aBeat(id: string, change: Partial<NodeBeat> = {}): NodeBeat {
-  return { id, role: "all", startedAt: 1_000, wantsAlone: {}, emptyFor: {}, lanes: [], ...change };
+  return {
+    id,
+    role: "all",
+    startedAt: 1_000,
+    host: "machine",
+    secretKeyId: "k",
+    wantsAlone: {},
+    emptyFor: {},
+    lanes: [],
+    ...change,
+  };
 }
 
 export function nodeCases(open: OpenStore): void {

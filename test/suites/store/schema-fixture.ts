@@ -31,6 +31,8 @@ const node: NodeBeat = {
   id: "living",
   role: "engine",
   startedAt: 1_000,
+  host: "machine",
+  secretKeyId: "abc",
   wantsAlone: { near: "turn 1" },
   emptyFor: { far: "turn 2" },
   lanes: [{ upstream: "near", model: "model-a", inFlight: 3, limit: 8 }],
@@ -40,6 +42,7 @@ const node: NodeBeat = {
 export async function writeSchemaFixture(path: string): Promise<void> {
   const store = await openSqliteStore({ path, clock: new FakeClock() });
   await fillSchemaFixture(store);
+  await fillSince3(store);
   await store.close();
 }
 
@@ -70,7 +73,6 @@ export async function fillSchemaFixture(store: Store): Promise<void> {
     1_500,
   );
   await fillSince2(store);
-  await fillSince3(store);
 }
 
 /** What version 1 did not have; nothing that shows in what it had. */
