@@ -46,7 +46,7 @@ async function record(claim: ShardClaim, lines: readonly number[]): Promise<numb
   const onFailure = (error: unknown) => {
     throw error;
   };
-  const journal = new Journal({ blobs: stage.blobs, key, onCommit: () => {}, onFailure });
+  const journal = new Journal({ blobs: stage.blobs, key, beginCommit: () => () => {}, onFailure });
   for (const line of lines) {
     const payload = [Buffer.from(`line ${line}\n`)];
     journal.append(line, line === 2 ? "error" : "output", { usage }, payload, () => {});

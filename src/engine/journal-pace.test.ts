@@ -55,7 +55,7 @@ async function openDear(appendEveryMs: number) {
       flushes.push({ sizeBytes, atMs: performance.now() }),
     ),
     key: "journal",
-    onCommit: () => {},
+    beginCommit: () => () => {},
     onFailure: (error) => {
       throw error;
     },

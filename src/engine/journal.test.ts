@@ -42,7 +42,7 @@ function open(options: { store?: BlobStore; onFailure?: (error: unknown) => void
   return new Journal({
     blobs: options.store ?? blobs,
     key: "journal",
-    onCommit: () => {},
+    beginCommit: () => () => {},
     onFailure:
       options.onFailure ??
       ((error) => {

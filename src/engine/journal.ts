@@ -22,8 +22,8 @@ const ENOUGH_BYTES = 1024 * 1024;
 export interface JournalOptions {
   blobs: BlobStore;
   key: string;
-  /** Told how long each flush took, in seconds. */
-  onCommit: (seconds: number) => void;
+  /** Told when a flush begins; what it answers is called when the flush ends. */
+  beginCommit: () => (isDurable: boolean) => void;
   /** The journal takes no more: the disk failed or is full. What was pending is not recorded. Called once. */
   onFailure: (error: unknown) => void;
 }
@@ -89,13 +89,10 @@ export class Journal {
     try {
       // Answers that arrive in the same turn of the event loop share the flush.
       await setImmediate();
-      if (!this.#log) {
-        this.#log = await this.#options.blobs.createLog(this.#options.key);
-        await this.#log.append([encodeJournalHeader()]);
-      }
+      const log = this.#log ?? (await this.#timed(() => this.#begin()));
       while (this.#onDurable.length > 0) {
-        if (this.#log.appendEveryMs > 0) await this.#untilDue(this.#log.appendEveryMs);
-        const records = await this.#flushOnce(this.#log);
+        if (log.appendEveryMs > 0) await this.#untilDue(log.appendEveryMs);
+        const records = await this.#flushOnce(log);
         if (records >= MANY_RECORDS) await setTimeout(GATHERING_MS);
       }
     } catch (error) {
@@ -129,14 +126,30 @@ export class Journal {
     this.#flushStart += this.#flushingBytes;
     const blocks = this.#records.take();
     this.#hurried = false;
-    const startedMs = performance.now();
-    this.#flushedMs = startedMs;
-    await log.append(blocks.map(({ bytes, used }) => bytes.subarray(0, used)));
-    this.#options.onCommit((performance.now() - startedMs) / 1000);
+    this.#flushedMs = performance.now();
+    await this.#timed(() => log.append(blocks.map(({ bytes, used }) => bytes.subarray(0, used))));
     this.#records.giveBack(blocks);
     this.#flushingBytes = 0;
     for (const call of onDurable) call();
     return onDurable.length;
+  }
+
+  async #begin(): Promise<BlobLog> {
+    this.#log = await this.#options.blobs.createLog(this.#options.key);
+    await this.#log.append([encodeJournalHeader()]);
+    return this.#log;
+  }
+
+  async #timed<T>(write: () => Promise<T>): Promise<T> {
+    const end = this.#options.beginCommit();
+    let isDurable = false;
+    try {
+      const written = await write();
+      isDurable = true;
+      return written;
+    } finally {
+      end(isDurable);
+    }
   }
 
   /** Waits until nothing is pending and closes the file. Answers how many bytes are durable. */

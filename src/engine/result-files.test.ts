@@ -52,7 +52,7 @@ async function record(
   const onFailure = (error: unknown) => {
     throw error;
   };
-  const journal = new Journal({ blobs, key, onCommit: () => {}, onFailure });
+  const journal = new Journal({ blobs, key, beginCommit: () => () => {}, onFailure });
   for (const [line, kind, payload] of results) {
     journal.append(line, kind, {}, [Buffer.from(payload)], () => {});
   }

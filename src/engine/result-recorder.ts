@@ -53,7 +53,7 @@ export class ResultRecorder {
     this.#journal = new Journal({
       blobs,
       key: blobKeys.journal(claim.batchId, claim.shardId, claim.epoch),
-      onCommit: (seconds) => metrics.journalCommitSeconds.observe(seconds),
+      beginCommit: () => metrics.journalCommits.begin(),
       onFailure: (error) => this.#fail(error),
     });
   }

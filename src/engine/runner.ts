@@ -52,6 +52,8 @@ export interface RunnerOptions {
 const CLAIMS_AT_ONCE = 8;
 /** How long a batch whose files are damaged is left alone: somebody may have mended them. */
 const DAMAGE_PAUSE_MS = 60_000;
+/** A journal that waits longer for the storage is why its batch does not move. */
+const SLOW_COMMIT_MS = 5_000;
 /** No claims for so long after a journal could not be written. */
 const STORAGE_PAUSE_MS = 5_000;
 /** How long a batch keeps its place when others wait for one. */
@@ -79,6 +81,7 @@ export class Runner {
   readonly #inputKeys = new Map<string, string>();
   /** After a failure of the storage nothing is claimed for a while, or it would be tried over and over. */
   #heldUntilMs = 0;
+  #stuck: string | null = null;
   /** Batches listed last, and when: what this node takes of them is known here, anything else is told or found later. */
   #listed: readonly RunnableBatch[] = [];
   #listedAtMs = Number.NEGATIVE_INFINITY;
@@ -136,10 +139,19 @@ export class Runner {
     return [...demands.values()];
   }
 
+  /** Why nothing moves here, whatever the upstreams do; null when it does. */
+  #stuckBecause(): string | null {
+    const { freeSpace, metrics } = this.#options;
+    if (freeSpace.reason !== null) return freeSpace.reason;
+    if (metrics.journalCommits.oldestMs < SLOW_COMMIT_MS) return null;
+    return "results can't be stored: the storage does not answer";
+  }
+
   /** Why no shard is claimed at present; null when they are. */
   #heldBecause(): string | null {
-    const { freeSpace, clock } = this.#options;
-    if (freeSpace.reason !== null) return freeSpace.reason;
+    const { clock } = this.#options;
+    const stuck = this.#stuckBecause();
+    if (stuck !== null) return stuck;
     if (clock.monotonicMs() >= this.#heldUntilMs) return null;
     return "waiting after a failure of the storage; see the log";
   }
@@ -305,7 +317,11 @@ export class Runner {
   }
 
   async #explain(runnable: readonly RunnableBatch[], paused: readonly Demand[]): Promise<void> {
-    const { lanes, freeSpace, store } = this.#options;
+    const { lanes, store, log } = this.#options;
+    const stuck = this.#stuckBecause();
+    if (stuck !== null && this.#stuck === null) log.warn({ reason: stuck }, "batches wait");
+    if (stuck === null && this.#stuck !== null) log.info("batches go on");
+    this.#stuck = stuck;
     const reasons = new Map<string, string | null>();
     const known = new Map<string, string | null>();
     const pausedBecause = (endpoint: string, model: string) => {
@@ -321,7 +337,7 @@ export class Runner {
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
     for (const { endpoint, claim } of this.#runs.values()) {
-      note(claim.batchId, freeSpace.reason, endpoint, [claim.model]);
+      note(claim.batchId, stuck, endpoint, [claim.model]);
     }
     const held = this.#heldBecause();
     for (const { batchId, endpoint, models } of runnable) note(batchId, held, endpoint, models);

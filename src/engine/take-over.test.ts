@@ -31,7 +31,7 @@ async function write(claim: ShardClaim, entries: readonly Entry[]): Promise<Jour
   const journal = new Journal({
     blobs: stage.blobs,
     key: keyOf(claim),
-    onCommit: () => {},
+    beginCommit: () => () => {},
     onFailure: (error) => {
       throw error;
     },

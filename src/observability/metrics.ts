@@ -1,16 +1,13 @@
 // The metrics of one Offpeak process, in a registry of its own. Names and labels are public: people
 // build alerts on them.
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import type { BatchStatus } from "../core/batch.ts";
 import { type NodeRole, nodeRoles } from "../core/node-store.ts";
+import { CommitTimes } from "./commit-times.ts";
 import { TalliedCounter } from "./tallied-counter.ts";
 
 /** prom-client's 10 ms would wake an idle process a hundred times a second: most of what it costs. */
 const LAG_SAMPLED_EVERY_MS = 200;
-/** 0.1 ms to 5 s: from a memory-backed directory to a disk in trouble. */
-const COMMIT_SECONDS = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
-];
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -70,12 +67,7 @@ export function createMetrics(work: WorkCounts | null) {
       aggregator: "max",
       registers,
     }),
-    journalCommitSeconds: new Histogram({
-      name: "offpeak_journal_commit_seconds",
-      help: "Time to append to a journal and make it durable.",
-      buckets: COMMIT_SECONDS,
-      registers,
-    }),
+    journalCommits: new CommitTimes(registers),
     workerDeaths: new Counter({
       name: "offpeak_worker_deaths_total",
       help: "Worker processes that ended unasked.",
