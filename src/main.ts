@@ -234,11 +234,13 @@ async function startParts(
   closers.push(closeLanes);
   if (membership) {
     membership.report(() => lanes.loads());
-    membership.onChange(() => {
+    const learn = () => {
       lanes.sharesChanged();
       metrics.showNodes(membership.living.map(({ role }) => role));
-    });
+    };
+    membership.onChange(learn);
     await membership.start();
+    learn();
     closers.push(() => membership.stop());
   }
 

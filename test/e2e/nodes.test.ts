@@ -1,6 +1,7 @@
 // Nodes as processes on one PostgreSQL and one S3 bucket, while nothing goes wrong: who does what, how they
 // divide limits, and how one that stops hands over.
 import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { Simulator } from "../../src/simulator/simulator.ts";
 import { batchEnd, batchThat, createBatch, upload } from "../support/batch-driver.ts";
@@ -9,6 +10,7 @@ import { judge } from "../support/judge.ts";
 import { emptyPostgres } from "../support/postgres-database.ts";
 import { ServerProcess, upstream } from "../support/server-process.ts";
 import { testBucket } from "../support/shared-storage.ts";
+import { TcpRelay } from "../support/tcp-relay.ts";
 import { until } from "../support/until.ts";
 import { openWorkplace, type Workplace } from "../support/workplace.ts";
 
@@ -118,4 +120,39 @@ test("two nodes cannot use one data directory", async () => {
   const refused = await ServerProcess.startInVain({ folder: place.path("first"), config: shared });
   expect(refused.code).toBe(1);
   expect(refused.complaint).toContain("is in use by another Offpeak process");
+});
+
+test("while the database is away a node lives, counts, and says what is wrong", async () => {
+  const database = new URL(String(shared["database_url"]));
+  const relay = await TcpRelay.start("127.0.0.1", Number(database.port));
+  database.port = String(relay.port);
+  const node = await startNode("node", { database_url: database.href });
+  const ask = async (path: string) => {
+    const answer = await fetch(`${node.url}${path}`);
+    return { status: answer.status, text: await answer.text() };
+  };
+  expect(JSON.parse((await ask("/readyz")).text)).toMatchObject({
+    ready: true,
+    database: { state: "ok", reason: null },
+    nodes: [{ self: true, host: hostname(), role: "all" }],
+  });
+  expect((await ask("/metrics")).text).toContain('offpeak_nodes{role="all"} 1');
+  await relay[Symbol.asyncDispose]();
+  const askedMs = performance.now();
+  expect((await ask("/healthz")).status).toBe(200);
+  expect(performance.now() - askedMs).toBeLessThan(1_000);
+  const { text } = await ask("/metrics");
+  expect(text).toContain("offpeak_storage_up 0");
+  expect(text).toContain("offpeak_journal_commit_waiting_seconds 0");
+  await until("it to see that the database is away", async () => {
+    const seen = JSON.parse((await ask("/readyz")).text) as { database: { state: string } };
+    return seen.database.state === "unreachable";
+  });
+});
+
+test("a node with another secret key than the others is refused", async () => {
+  await startNode("first");
+  await expect(startNode("second", { secret_key: "another-one-than-theirs" })).rejects.toThrow(
+    /secret_key is not that of the node node_\w+ on /,
+  );
 });
