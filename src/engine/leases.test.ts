@@ -51,6 +51,25 @@ async function heldShard(
   return { claim, lease };
 }
 
+/** A store that says that it has renewed when it is told to. */
+function slowStore() {
+  const entered = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const store: Store = {
+    ...stage.store,
+    shards: {
+      ...stage.store.shards,
+      renew: async (...given) => {
+        const renewed = await stage.store.shards.renew(...given);
+        entered.resolve();
+        await go.promise;
+        return renewed;
+      },
+    },
+  };
+  return { store, entered, go };
+}
+
 /** A second goes by, with its renewal. */
 async function second(): Promise<void> {
   stage.clock.pass(1_000);
@@ -132,20 +151,7 @@ test("who holds a shard learns of the ending of its batch with the next renewal,
 });
 
 test("a renewal that is asked for tells of what was so before, even while another one is under way", async () => {
-  const entered = Promise.withResolvers<void>();
-  const go = Promise.withResolvers<void>();
-  const store: Store = {
-    ...stage.store,
-    shards: {
-      ...stage.store.shards,
-      renew: async (...given) => {
-        const renewed = await stage.store.shards.renew(...given);
-        entered.resolve();
-        await go.promise;
-        return renewed;
-      },
-    },
-  };
+  const { store, entered, go } = slowStore();
   const leases = leasesOf("node-1", store);
   const endings: Ending[] = [];
   const { claim } = await heldShard(leases, undefined, (ending) => endings.push(ending));
@@ -159,20 +165,7 @@ test("a renewal that is asked for tells of what was so before, even while anothe
 });
 
 test("the trust window is counted from the start of a renewal, not from its end", async () => {
-  const entered = Promise.withResolvers<void>();
-  const go = Promise.withResolvers<void>();
-  const store: Store = {
-    ...stage.store,
-    shards: {
-      ...stage.store.shards,
-      renew: async (...given) => {
-        const lost = await stage.store.shards.renew(...given);
-        entered.resolve();
-        await go.promise;
-        return lost;
-      },
-    },
-  };
+  const { store, entered, go } = slowStore();
   const { lease } = await heldShard(leasesOf("node-1", store));
   stage.clock.pass(1_000);
   vi.advanceTimersByTime(1_000);

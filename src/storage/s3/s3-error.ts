@@ -85,8 +85,10 @@ function described(error: unknown): string {
   const status = statusOf(error);
   const code = codeOf(error);
   const answer = status === undefined ? code : `${code} (status ${status})`;
-  const text = typeof message === "string" ? message.trim().replace(/\.$/, "") : "";
-  return text === "" || text === code ? answer : `${answer}, ${text}`;
+  // The SDK adds lines for its developers, and calls an error without words so.
+  const [line = ""] = typeof message === "string" ? message.trim().split("\n") : [];
+  const text = line.replace(/\.$/, "");
+  return text === "" || text === code || text === "UnknownError" ? answer : `${answer}, ${text}`;
 }
 
 /** Why a bucket can't be used, and what to do about it. Without a cause: S3's own error repeats a part of what was signed. */
@@ -102,7 +104,7 @@ export function openingError(
 function advice(error: unknown): string {
   const code = codeOf(error);
   const status = statusOf(error);
-  if (code === "NoSuchBucket" || status === 404) {
+  if (code === "NoSuchBucket") {
     return "Create the bucket, or correct its name.";
   }
   if (WRONG_KEYS.has(code) || status === 401) {

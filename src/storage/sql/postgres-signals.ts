@@ -20,6 +20,8 @@ export class PostgresSignals {
   readonly #sender = randomUUID();
   readonly #relay: Relay = (name) => this.#send(name);
   readonly #unsent = new Set<SignalName>();
+  /** What the client was asked last. */
+  #asked: Promise<unknown> = Promise.resolve();
   readonly #disconnect: () => void;
   #client: pg.Client | null = null;
   #failures = 0;
@@ -67,10 +69,21 @@ export class PostgresSignals {
 
   async #check(client: pg.Client): Promise<void> {
     try {
-      await client.query("select 1");
+      await this.#query("select 1");
     } catch {
       this.#lose(client);
     }
+  }
+
+  /** One after the other: a client takes one at a time. */
+  async #query(text: string, values: unknown[] = []): Promise<void> {
+    const before = this.#asked;
+    const asked = (async () => {
+      await before.catch(() => undefined);
+      await this.#client?.query(text, values);
+    })();
+    this.#asked = asked;
+    await asked;
   }
 
   #lose(client: pg.Client): void {
@@ -98,12 +111,13 @@ export class PostgresSignals {
   async #flush(): Promise<void> {
     const names = [...this.#unsent];
     this.#unsent.clear();
+    if (names.length === 0) return;
     const payloads = names.map((name) => `${this.#sender} ${name}`);
     try {
-      await this.#client?.query(
-        "select pg_notify($1, payload) from unnest($2::text[]) as payload",
-        [CHANNEL, payloads],
-      );
+      await this.#query("select pg_notify($1, payload) from unnest($2::text[]) as payload", [
+        CHANNEL,
+        payloads,
+      ]);
     } catch {
       // The others find out when they poll.
     }
@@ -119,6 +133,7 @@ export class PostgresSignals {
     this.#closed = true;
     this.#disconnect();
     await this.#flush();
+    await this.#asked.catch(() => undefined);
     this.#stopTimer();
     const client = this.#client;
     this.#client = null;
