@@ -297,6 +297,7 @@ async function startParts(
     metrics,
     log,
     exposeMetrics: async () => {
+      lanes.publishInFlight();
       if (!workers) return metrics.registry.metrics();
       return textOf([await snapshotOf(metrics.registry), ...(await workers.metrics())]);
     },
@@ -342,7 +343,12 @@ async function readinessOf(
       ready: isKnown && isTrusted,
       checks,
       database: { state, reason: problem },
-      nodes: living.map((node) => ({ ...node, isSelf: node.id === id })),
+      // What others have is what they said last; of this one more is known.
+      nodes: living.map((node) =>
+        node.id === id
+          ? { ...node, lanes: lanes.loads(), isSelf: true }
+          : { ...node, isSelf: false },
+      ),
     };
   }
   if (!workers) return { ready: isKnown, checks };

@@ -113,7 +113,6 @@ export class Runner {
     }
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
     for (const run of this.#runs.values()) run.pump();
-    this.#options.lanes.publishInFlight();
     await this.#explain(this.#listed, paused);
   }
 

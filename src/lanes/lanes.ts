@@ -201,7 +201,7 @@ export class Lanes {
     this.#changed();
   }
 
-  /** Brings the gauge of requests in flight up to date. */
+  /** Brings the gauge of requests in flight up to date: to be called before it is read. */
   publishInFlight(): void {
     for (const { upstream, model, inFlight } of this.#lanes.values()) {
       this.#options.metrics.requestsInFlight.set({ upstream: upstream.name, model }, inFlight);

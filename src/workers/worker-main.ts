@@ -42,7 +42,10 @@ async function start({ config: packed, number, nodeId }: Assignment): Promise<Ru
   engine.start();
   log.info({ pid: process.pid }, "worker started");
   return {
-    report: async () => ({ lanes: lanes.report(), metrics: await snapshotOf(metrics.registry) }),
+    report: async () => {
+      lanes.publishInFlight();
+      return { lanes: lanes.report(), metrics: await snapshotOf(metrics.registry) };
+    },
     stop: async () => {
       await engine.stop();
       await close();
