@@ -139,6 +139,21 @@ test("a claim that another node has taken over is lost at the next renewal", asy
   );
 });
 
+test("a shard that this node claims again, after its lease had run out, is lost to its older claim", async () => {
+  const leases = leasesOf("node-1");
+  const { claim, lease } = await heldShard(leases);
+  stage.clock.pass(LEASE_MS + 1);
+  const again = await stage.claimShard(claim.batchId, leases.owner);
+  expect(again).toMatchObject({ shardId: claim.shardId, epoch: claim.epoch + 1 });
+  const newer = leases.holdShard(again.shardId, again.epoch, stage.clock.monotonicMs(), {
+    progress: () => progressOf(1),
+    onEnding: () => undefined,
+  });
+  expect([lease.trusted(), lease.lost.aborted]).toEqual([false, true]);
+  for (let seconds = 0; seconds < 30; seconds++) await second();
+  expect([lease.trusted(), newer.trusted(), newer.lost.aborted]).toEqual([false, true, false]);
+});
+
 test("who holds a shard learns of the ending of its batch with the next renewal, and of none before", async () => {
   const leases = leasesOf("node-1");
   const endings: Ending[] = [];

@@ -69,6 +69,8 @@ export class Leases {
   }
 
   #hold(id: string, epoch: number, holder: Held["holder"], sinceMs: number): HeldLease {
+    // Its lease had run out, and this node was the next to claim it.
+    for (const older of this.#held) if (older.id === id) this.#lose(older);
     const trustedUntilMs = sinceMs + this.leaseMs * TRUSTED_PART;
     const held: Held = { id, epoch, trustedUntilMs, lost: new AbortController(), holder };
     this.#held.add(held);
@@ -136,7 +138,7 @@ export class Leases {
 
   #lose(held: Held): void {
     this.#held.delete(held);
-    this.#log.warn({ claim: held.id, epoch: held.epoch }, "claim lost to another node");
+    this.#log.warn({ claim: held.id, epoch: held.epoch }, "claim lost to another owner");
     held.lost.abort();
   }
 

@@ -212,11 +212,28 @@ describe("what stops a run", () => {
     on.stage.clock.pass(60_000);
     const [taken] = await on.stage.store.shards.claimUnfinished(id, "node-2", 30_000);
     const { requests } = on.simulator.stats();
-    await engine.runUntil(() => on.isLogged("claim lost to another node"));
+    await engine.runUntil(() => on.isLogged("claim lost to another owner"));
     await engine.runUntil(() => on.simulator.stats().inFlight === 0);
     expect(engine.lanes.lanesFor("/v1/embeddings", "simulated-model")[0]!.inFlight).toBe(0);
     expect(on.simulator.stats().requests).toBe(requests);
     expect(taken!.epoch).toBe(2);
+  });
+
+  test("a shard whose lease had run out is claimed again by the same node: only the newer run goes on", async () => {
+    await on.simulate({ timeToFirstTokenMs: 100 });
+    const engine = await on.startedEngine({ concurrency: 2 });
+    const texts = numbered(10);
+    const id = await on.planned(texts);
+    await engine.runUntil(() => on.simulator.stats().answered >= 4);
+    // No renewal comes in between.
+    on.stage.clock.pass(30_001);
+    const { output, batch } = await on.finished(engine, id);
+    expect(batch.counts).toEqual({ total: 10, completed: 10, failed: 0 });
+    expect(idsOf(output)).toEqual(texts);
+    expect(on.isLogged("claim lost to another owner")).toBe(true);
+    expect(Math.max(...on.sent().values())).toBeLessThanOrEqual(2);
+    const left = engine.runner.stop("shutdown");
+    await engine.waitUntil(async () => (await left, true));
   });
 
   test("a suspended process sends nothing when it wakes, before it has renewed its lease", async () => {

@@ -71,7 +71,7 @@ function isDamage(error: unknown): error is Error {
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #ids = new ResultIds();
-  readonly #runs = new Map<string, ShardRun>();
+  readonly #runs = new Set<ShardRun>();
   readonly #waiting: WaitingReasons;
   /** Batches whose files are damaged: why, and until when nothing of them is claimed here. */
   readonly #broken = new Map<string, { reason: string; untilMs: number }>();
@@ -112,7 +112,7 @@ export class Runner {
       if (!isHeld) await this.#claim(this.#listed, stopping);
     }
     // Pauses that no completion ends: a trust window renewed, a journal that caught up, disk space.
-    for (const run of this.#runs.values()) run.pump();
+    for (const run of this.#runs) run.pump();
     await this.#explain(this.#listed, paused);
   }
 
@@ -130,7 +130,7 @@ export class Runner {
   /** Where all lanes are paused, and a shard is at hand whose lines find out when they can go on. */
   #pausedDemands(): Demand[] {
     const demands = new Map<string, Demand>();
-    for (const { endpoint, claim } of this.#runs.values()) {
+    for (const { endpoint, claim } of this.#runs) {
       const { model } = claim;
       if (this.#options.lanes.pausedBecause(endpoint, model) === null) continue;
       demands.set(JSON.stringify([endpoint, model]), { endpoint, model });
@@ -157,7 +157,7 @@ export class Runner {
 
   /** Has shards given back whose lanes have no share of the limits any more: other nodes send instead. */
   #yieldWithoutShare(): void {
-    for (const run of this.#runs.values()) {
+    for (const run of this.#runs) {
       const lanes = this.#options.lanes.lanesFor(run.endpoint, run.claim.model);
       if (lanes.length > 0 && lowWater(lanes) === 0) run.stop("yield");
     }
@@ -200,7 +200,7 @@ export class Runner {
   }
 
   #atHand(): ShardsAtHand {
-    return new ShardsAtHand(this.#options.lanes, this.#runs.values());
+    return new ShardsAtHand(this.#options.lanes, this.#runs);
   }
 
   async #claimShard(batchId: string, models: string[]): Promise<ShardClaim | undefined> {
@@ -211,7 +211,7 @@ export class Runner {
   }
 
   #activeBatches(): Set<string> {
-    return new Set([...this.#runs.values()].map(({ claim }) => claim.batchId));
+    return new Set([...this.#runs].map(({ claim }) => claim.batchId));
   }
 
   /** Has the shard that runs longest give way, when a batch waits of which nothing runs. */
@@ -220,7 +220,7 @@ export class Runner {
     const waiting = candidates.find(
       ({ batchId }) => !active.has(batchId) && !this.#broken.has(batchId),
     );
-    const running = [...this.#runs.values()];
+    const running = [...this.#runs];
     // One after the other: a shard that gives way still has lines in flight.
     if (!waiting || running.some((run) => run.isStopping)) return;
     const before = this.#options.clock.monotonicMs() - TIME_SLICE_MS;
@@ -257,7 +257,7 @@ export class Runner {
         onLow: this.#options.onRoom,
         isHeld: () => this.#options.freeSpace.reason !== null,
       });
-      this.#runs.set(claim.shardId, run);
+      this.#runs.add(run);
       this.#servedAt.set(claim.batchId, claimedAtMs);
       void run.ended.then((how) => this.#onEnded(run, how));
       if (takenOver.recorded.size > 0) {
@@ -303,7 +303,7 @@ export class Runner {
   }
 
   #onEnded(run: ShardRun, how: RunEnd): void {
-    this.#runs.delete(run.claim.shardId);
+    this.#runs.delete(run);
     if (how === "input-damaged") {
       this.#breakOff(run.claim.batchId, "its input file can't be read as planned; see the log");
     }
@@ -335,7 +335,7 @@ export class Runner {
       const reason = held ?? this.#broken.get(batchId)?.reason ?? pause;
       if (reasons.get(batchId) !== null) reasons.set(batchId, reason);
     };
-    for (const { endpoint, claim } of this.#runs.values()) {
+    for (const { endpoint, claim } of this.#runs) {
       note(claim.batchId, stuck, endpoint, [claim.model]);
     }
     const held = this.#heldBecause();
@@ -356,7 +356,7 @@ export class Runner {
 
   /** Stops all shards and waits until they are given back. */
   async stop(reason: StopReason): Promise<void> {
-    const runs = [...this.#runs.values()];
+    const runs = [...this.#runs];
     for (const run of runs) run.stop(reason);
     await Promise.all(runs.map((run) => run.ended));
   }
