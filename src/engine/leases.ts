@@ -11,6 +11,7 @@ import type { Clock } from "../core/clock.ts";
 import type { ShardProgress } from "../core/shard-store.ts";
 import type { Store } from "../core/store.ts";
 import type { Log } from "../observability/log.ts";
+import { OutageLog } from "../observability/outage-log.ts";
 
 /** The part of a lease within which its holder trusts it. */
 const TRUSTED_PART = 2 / 3;
@@ -46,10 +47,10 @@ export class Leases {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #outage: OutageLog;
   readonly #held = new Set<Held>();
   #timer: NodeJS.Timeout | null = null;
   #renewing: Promise<void> | null = null;
-  #isFailing = false;
 
   constructor(options: { owner: string; leaseMs: number; store: Store; clock: Clock; log: Log }) {
     this.owner = options.owner;
@@ -57,6 +58,10 @@ export class Leases {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#outage = new OutageLog(options.log, {
+      begins: "could not renew leases; sending stops when they run out",
+      ends: "leases are renewed again",
+    });
   }
 
   holdBatch(batchId: string, epoch: number): HeldLease {
@@ -115,8 +120,7 @@ export class Leases {
       if (batches.length > 0) {
         for (const id of await batchStore.renewClaims(owner, leaseMs, batches)) lost.add(id);
       }
-      if (this.#isFailing) this.#log.info("leases are renewed again");
-      this.#isFailing = false;
+      this.#outage.succeeded();
       // A claim that was ended just before, perhaps in the same commit, is released within this turn.
       if (lost.size > 0) await nextTurnOfLoop();
       for (const held of all) {
@@ -128,11 +132,7 @@ export class Leases {
         if (ending) held.holder?.onEnding(ending);
       }
     } catch (error) {
-      // Every second would bury what else is logged.
-      if (!this.#isFailing) {
-        this.#log.error({ err: error }, "could not renew leases; sending stops when they run out");
-      }
-      this.#isFailing = true;
+      this.#outage.failed(error);
     }
   }
 

@@ -1,7 +1,8 @@
-// Runs one kind of work over and over: at once when woken, and every so often in any case if it is to. Never
+// Runs one kind of work over and over: at once when woken and, where it polls, every so often in any case. Never
 // two at a time; an error is logged and does not end it.
 
 import type { Log } from "../observability/log.ts";
+import { OutageLog } from "../observability/outage-log.ts";
 
 export interface LoopOptions {
   name: string;
@@ -13,14 +14,19 @@ export interface LoopOptions {
 
 export class Loop {
   readonly #options: LoopOptions;
+  readonly #outage: OutageLog;
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
   #woken = false;
-  #isFailing = false;
   #stopped = false;
 
   constructor(options: LoopOptions) {
     this.#options = options;
+    this.#outage = new OutageLog(
+      options.log,
+      { begins: "engine work failed; will try again", ends: "engine work goes on" },
+      { loop: options.name },
+    );
   }
 
   /** Runs the work now, or once more after the run under way. */
@@ -38,17 +44,11 @@ export class Loop {
       this.#woken = false;
       try {
         await this.#options.tick();
-        if (this.#isFailing)
-          this.#options.log.info({ loop: this.#options.name }, "engine work goes on");
-        this.#isFailing = false;
+        this.#outage.succeeded();
       } catch (error) {
         // The next poll, or who wakes it next, tries again; at once would be a busy loop.
         failed = true;
-        const about = { err: error, loop: this.#options.name };
-        // Every second would bury what else is logged.
-        const level = this.#isFailing ? "debug" : "error";
-        this.#options.log[level](about, "engine work failed; will try again");
-        this.#isFailing = true;
+        this.#outage.failed(error);
       }
     }
     this.#running = null;

@@ -48,6 +48,15 @@ const request = {
   log: { warn: () => undefined },
 } as unknown as FastifyRequest;
 const reply = {} as FastifyReply;
+/** A request under the key, which fails because the Store goes away. */
+async function goesAwayDuring(keys: IdempotencyKeys): Promise<void> {
+  const failing = keys.guard(request, reply, () => {
+    isAway = true;
+    return Promise.reject(new StorageUnavailableError("away"));
+  });
+  await expect(failing).rejects.toThrow(StorageUnavailableError);
+}
+
 const isFree = async () => {
   const state = await store.idempotency.begin("default", "k", "POST /v1/batches", clock.now());
   return state.kind === "begun";
@@ -64,11 +73,7 @@ test("a key whose beginning was not answered is free for the next try", async ()
 
 test("a key that could not be freed is freed once the Store is back, for whoever asks", async () => {
   const keys = keysOf(false);
-  const failing = keys.guard(request, reply, () => {
-    isAway = true;
-    return Promise.reject(new StorageUnavailableError("away"));
-  });
-  await expect(failing).rejects.toThrow(StorageUnavailableError);
+  await goesAwayDuring(keys);
   await vi.advanceTimersByTimeAsync(2_000);
   expect(await isFree()).toBe(false);
   isAway = false;
@@ -78,11 +83,7 @@ test("a key that could not be freed is freed once the Store is back, for whoever
 
 test("a key that another request has got meanwhile is left to it", async () => {
   const keys = keysOf(false);
-  const failing = keys.guard(request, reply, () => {
-    isAway = true;
-    return Promise.reject(new StorageUnavailableError("away"));
-  });
-  await expect(failing).rejects.toThrow(StorageUnavailableError);
+  await goesAwayDuring(keys);
   isAway = false;
   await keys.guard(request, reply, async () => {
     await vi.advanceTimersByTimeAsync(10_000);

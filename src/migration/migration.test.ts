@@ -13,6 +13,7 @@ import {
   fillDataDirectory,
   put,
 } from "../../test/support/migration-source.ts";
+import { aBeat } from "../../test/support/node-beat.ts";
 import type { BlobStore } from "../core/blob-store.ts";
 import type { MigrationProgress } from "../core/migration-progress.ts";
 import { SecretBox } from "../projects/secret-box.ts";
@@ -290,17 +291,8 @@ test("a target that is not empty is refused", async () => {
 
 test("ends on which nodes live, or that are half moved themselves, are refused", async () => {
   const { source, target } = await openEnds();
-  const said = {
-    role: "all" as const,
-    startedAt: 1,
-    host: "",
-    secretKeyId: "",
-    wantsAlone: {},
-    emptyFor: {},
-    lanes: [],
-  };
   for (const { store, name } of [source, target]) {
-    await store.nodes.beat({ ...said, id: "node_1" }, 10_000);
+    await store.nodes.beat(aBeat("node_1"), 10_000);
     await expect(move({ source, target })).rejects.toThrow(`1 node (node_1) runs on ${name}.`);
     await store.nodes.leave("node_1");
   }

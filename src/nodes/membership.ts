@@ -11,6 +11,7 @@ import {
 } from "../core/node-store.ts";
 import type { Signals } from "../core/signals.ts";
 import type { Log } from "../observability/log.ts";
+import { OutageLog } from "../observability/outage-log.ts";
 import { NodeTurn } from "./node-turn.ts";
 import type { SharedClock } from "./shared-clock.ts";
 
@@ -38,6 +39,7 @@ const TRUSTED_PART = 2 / 3;
 
 export class Membership {
   readonly #options: MembershipOptions;
+  readonly #outage: OutageLog;
   readonly #turns = new Map<string, NodeTurn>();
   readonly #listeners: (() => void)[] = [];
   readonly #startedAt: number;
@@ -57,6 +59,11 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+    this.#outage = new OutageLog(options.log, {
+      begins:
+        "could not tell the other nodes that this one lives; sending stops when they may take it for dead",
+      ends: "the other nodes hear of this one again",
+    });
     this.#beatEveryMs = Math.min(BEAT_EVERY_MS, options.lifeMs / BEATS_IN_LIFE);
     this.#startedAt = options.clock.now();
     this.#unsubscribe = options.signals.on("nodes-changed", () => {
@@ -166,18 +173,11 @@ export class Membership {
       this.#again = false;
       try {
         await this.#beat();
-        if (this.#problem !== null)
-          this.#options.log.info("the other nodes hear of this one again");
+        this.#outage.succeeded();
         this.#problem = null;
         this.#changed();
       } catch (error) {
-        // Every two seconds would bury what else is logged.
-        if (this.#problem === null) {
-          this.#options.log.error(
-            { err: error },
-            "could not tell the other nodes that this one lives; sending stops when they may take it for dead",
-          );
-        }
+        this.#outage.failed(error);
         this.#problem = error instanceof Error ? error.message : String(error);
       }
     } while (this.#again && !this.#stopped);

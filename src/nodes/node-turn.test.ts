@@ -2,6 +2,7 @@
 // with nodes that die, and come, at any moment. The seed is that of fast-check.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { aBeat } from "../../test/support/node-beat.ts";
 import {
   AloneCheck,
   SendingProcess,
@@ -37,16 +38,14 @@ class Node extends SendingProcess {
   write(): void {
     if (this.#hasWritten || this.#answer) return;
     const { wanted, emptyFor } = this.#turn;
-    this.#board.set(this.id, {
-      id: this.id,
-      role: "engine",
-      startedAt: 0,
-      host: "machine",
-      secretKeyId: "a key",
-      wantsAlone: wanted === null ? {} : { [UPSTREAM]: wanted },
-      emptyFor: emptyFor === null ? {} : { [UPSTREAM]: emptyFor },
-      lanes: [],
-    });
+    this.#board.set(
+      this.id,
+      aBeat(this.id, {
+        role: "engine",
+        wantsAlone: wanted === null ? {} : { [UPSTREAM]: wanted },
+        emptyFor: emptyFor === null ? {} : { [UPSTREAM]: emptyFor },
+      }),
+    );
     this.#hasWritten = true;
   }
 
@@ -168,16 +167,7 @@ test("a node that has no such upstream keeps nobody waiting", () => {
     onSaid: () => said.push("said"),
     isUsed: false,
   });
-  const asking: NodeBeat = {
-    id: "node_a",
-    role: "all",
-    startedAt: 0,
-    host: "machine",
-    secretKeyId: "a key",
-    wantsAlone: { [UPSTREAM]: "node_a 1" },
-    emptyFor: {},
-    lanes: [],
-  };
+  const asking = aBeat("node_a", { wantsAlone: { [UPSTREAM]: "node_a 1" } });
   turn.learn(UPSTREAM, [asking]);
   expect([turn.emptyFor, said.length]).toEqual(["node_a 1", 1]);
 });
@@ -185,16 +175,7 @@ test("a node that has no such upstream keeps nobody waiting", () => {
 test("an answer from before it asked gives it no turn", () => {
   const options = { isTrusted: () => true, onSaid: () => undefined, isUsed: true };
   const turn = new NodeTurn({ ...options, id: "node_a" });
-  const before: NodeBeat = {
-    id: "node_a",
-    role: "all",
-    startedAt: 0,
-    host: "machine",
-    secretKeyId: "a key",
-    wantsAlone: {},
-    emptyFor: {},
-    lanes: [],
-  };
+  const before = aBeat("node_a");
   turn.ask();
   turn.learn(UPSTREAM, [before]);
   expect(turn.isOurs).toBe(false);

@@ -6,6 +6,7 @@ import type { DueDelivery, WebhookStore } from "../core/webhook-store.ts";
 import type { WebhookDelivery } from "../core/webhook.ts";
 import type { Log } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { OutageLog } from "../observability/outage-log.ts";
 import { nextAttemptAt } from "./retry-schedule.ts";
 import { sendWebhook, type WebhookRequestOptions, type WebhookResult } from "./webhook-request.ts";
 
@@ -26,6 +27,7 @@ export interface WebhookDelivererOptions extends WebhookRequestOptions {
 
 export class WebhookDeliverer {
   readonly #options: WebhookDelivererOptions;
+  readonly #outage: OutageLog;
   readonly #stopping = new AbortController();
   /** Attempts under way, with the webhook of each. */
   readonly #sending = new Map<Promise<void>, string>();
@@ -34,10 +36,13 @@ export class WebhookDeliverer {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | null = null;
   #isWoken = false;
-  #isFailing = false;
 
   constructor(options: WebhookDelivererOptions) {
     this.#options = options;
+    this.#outage = new OutageLog(options.log, {
+      begins: "could not look for webhook deliveries; will try again",
+      ends: "webhook deliveries are looked for again",
+    });
   }
 
   start(): void {
@@ -61,20 +66,17 @@ export class WebhookDeliverer {
   }
 
   async #run(): Promise<void> {
-    const { log, pollMs } = this.#options;
+    const { pollMs } = this.#options;
     const { signal } = this.#stopping;
     try {
       while (this.#isWoken && !signal.aborted) {
         this.#isWoken = false;
         await this.#sendDue();
-        if (this.#isFailing) log.info("webhook deliveries are looked for again");
-        this.#isFailing = false;
+        this.#outage.succeeded();
       }
     } catch (error) {
       // The next poll tries again; at once would be a busy loop.
-      const level = this.#isFailing ? "debug" : "error";
-      log[level]({ err: error }, "could not look for webhook deliveries; will try again");
-      this.#isFailing = true;
+      this.#outage.failed(error);
     }
     this.#running = null;
     if (!signal.aborted) this.#timer = setTimeout(() => this.wake(), pollMs);

@@ -23,6 +23,7 @@ import {
   describeData,
   fillDataDirectory,
 } from "../support/migration-source.ts";
+import { aBeat } from "../support/node-beat.ts";
 import { administer, emptyPostgres } from "../support/postgres-database.ts";
 import { seededRandom } from "../support/random.ts";
 import { S3Bucket } from "../support/s3-bucket.ts";
@@ -208,16 +209,7 @@ describe("offpeak migrate", { timeout: 120_000 }, () => {
     await lock.release();
 
     const { store } = await openShared();
-    const node = {
-      role: "all" as const,
-      startedAt: 1,
-      host: "",
-      secretKeyId: "",
-      wantsAlone: {},
-      emptyFor: {},
-      lanes: [],
-    };
-    await store.nodes.beat({ ...node, id: "node_1" }, Date.now());
+    await store.nodes.beat(aBeat("node_1"), Date.now());
     expect(await migrate("shared", dataDir)).toEqual({
       code: 1,
       stderr: expect.stringMatching(/^offpeak: 1 node \(node_1\) runs on the nodes' storage .*\n$/),

@@ -5,6 +5,7 @@ import { IDEMPOTENCY_KEY_MS, IDEMPOTENCY_RUN_MS } from "../../../src/core/idempo
 import type { IdempotentRequest } from "../../../src/core/idempotency-store.ts";
 import { ConflictError } from "../../../src/core/store.ts";
 import type { Store } from "../../../src/core/store.ts";
+import { aBeat } from "../../support/node-beat.ts";
 import { OTHER_PROJECT, PROJECT, aBatch, aFile, aPart, anUpload } from "./store-under-test.ts";
 import type { OpenStore } from "./store-under-test.ts";
 
@@ -173,23 +174,14 @@ export function idempotencyCases(open: OpenStore): void {
 
   it("is free again when the node that runs its request is dead, and not before", async () => {
     const { store, peer, clock } = await open();
-    const beat = {
-      role: "all",
-      startedAt: 1,
-      host: "",
-      secretKeyId: "",
-      wantsAlone: {},
-      emptyFor: {},
-      lanes: [],
-    } as const;
     const beginOn = (node: string) => peer.idempotency.begin(PROJECT, "k", ROUTE, 1_000, node);
-    await store.nodes.beat({ ...beat, id: "node_1" }, 5_000);
+    await store.nodes.beat(aBeat("node_1"), 5_000);
     expect(await beginOn("node_1")).toEqual(begun);
     await peer.idempotency.abandon(PROJECT, "k", "node_2");
     clock.pass(4_999);
     expect(await beginOn("node_2")).toEqual(running);
     clock.pass(1);
-    await store.nodes.beat({ ...beat, id: "node_2" }, 5_000);
+    await store.nodes.beat(aBeat("node_2"), 5_000);
     expect(await beginOn("node_2")).toEqual(begun);
     await store.batches.insert(aBatch("made", { createdAt: 1_000 }), {
       idempotent: { projectId: PROJECT, key: "k", fingerprint: "f" },

@@ -1,24 +1,10 @@
 // Nodes: who lives, and what each last said.
 
 import { expect, it } from "vitest";
-import type { NodeBeat } from "../../../src/core/node-store.ts";
+import { aBeat } from "../../support/node-beat.ts";
 import type { OpenStore } from "./store-under-test.ts";
 
 const LIFE_MS = 10_000;
-
-function aBeat(id: string, change: Partial<NodeBeat> = {}): NodeBeat {
-  return {
-    id,
-    role: "all",
-    startedAt: 1_000,
-    host: "machine",
-    secretKeyId: "k",
-    wantsAlone: {},
-    emptyFor: {},
-    lanes: [],
-    ...change,
-  };
-}
 
 export function nodeCases(open: OpenStore): void {
   it("a beat answers what all living nodes last said, by id", async () => {
